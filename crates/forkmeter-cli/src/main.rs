@@ -1,0 +1,2 @@
+//! The forkmeter command.
+fn main() {}

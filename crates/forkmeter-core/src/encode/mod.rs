@@ -1,0 +1,5 @@
+//! Encoders: metric families in, expositions out.
+
+mod number;
+
+pub use number::{format_value, write_value};

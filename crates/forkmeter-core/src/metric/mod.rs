@@ -1,0 +1,1 @@
+//! Metric kinds: what a program declares and counts with.

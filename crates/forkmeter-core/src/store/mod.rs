@@ -1,0 +1,108 @@
+//! Where values live: the seam between metric kinds and storage.
+//!
+//! A store interns a series and hands out its [`Slots`]; metric kinds add to, set and read them; the registry
+//! asks the store for everything it holds. The contract stands on the traits; every store is tested by the
+//! one suite in `testkit/store_suite.rs`.
+
+mod heap;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use heap::HeapStore;
+
+use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily};
+
+/// Returns the current Unix time in seconds; handed to stores and registries because this crate reads no clock.
+pub type Clock = fn() -> f64;
+
+/// Keeps the values of metric families.
+///
+/// No method fails because of storage: a store that cannot write where it should keeps the value in memory,
+/// counts that, and publishes it later. All methods may be called from any thread, and again after a fork.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Makes a family known, so that it is exposed even without series. Idempotent.
+    fn declare(&self, descriptor: &Arc<Descriptor>);
+
+    /// Returns the slots of a series, made at zero on the first call for these label values.
+    ///
+    /// Callers pass as many values as the descriptor has label names, and keep the handle: interning may take
+    /// locks and do I/O, the handle does neither. Two calls for the same series return handles to the same
+    /// cells, in the same process or in another one that shares the store (gauges: one cell per process).
+    fn intern(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<dyn Slots>;
+
+    /// Removes a series from everybody's exposition and returns whether it was there.
+    ///
+    /// Handles that this process got before go on working but count nowhere; the series starts from zero when
+    /// it is interned again.
+    fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool;
+
+    /// Returns the label values of the series of a family that this store knows, in creation order.
+    fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>>;
+
+    /// Sets the facts of a series of an info family.
+    fn set_info(&self, descriptor: &Arc<Descriptor>, label_values: &[&str], facts: LabelSet);
+
+    /// Returns all families with their samples as one process sees them: the merge over all workers where the
+    /// store is shared. What could not be read is left out and named in the errors.
+    fn collect(&self) -> Collected;
+}
+
+/// Gives access to the value cells of one series; which index is what says [`Descriptor::slot`].
+///
+/// The operations are atomic per slot, never block, do no I/O and never panic for an index below
+/// [`Slots::len`].
+pub trait Slots: fmt::Debug + Send + Sync {
+    /// Returns the number of slots.
+    fn len(&self) -> usize;
+
+    /// Tells whether there is no slot.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds to a slot.
+    fn add(&self, index: usize, delta: f64);
+
+    /// Replaces a slot's value, and for `mostrecent` gauges remembers when.
+    fn set(&self, index: usize, value: f64);
+
+    /// Returns a slot's value: of a gauge this process's own, otherwise that of all workers together.
+    fn get(&self, index: usize) -> f64;
+
+    /// Remembers the last exemplar of a slot.
+    fn set_exemplar(&self, index: usize, exemplar: Exemplar);
+
+    /// Returns the exemplar of a slot.
+    fn exemplar(&self, index: usize) -> Option<Exemplar>;
+
+    /// Returns when the series was made, as Unix time in seconds.
+    fn created_seconds(&self) -> f64;
+
+    /// Sets every slot to zero and the created time to now.
+    fn reset(&self);
+}
+
+/// Holds what a collection found: families in a deterministic order, and what went wrong on the way.
+#[derive(Clone, Debug, Default)]
+pub struct Collected {
+    /// The families.
+    pub families: Vec<MetricFamily>,
+    /// What was left out and why, in words for a log.
+    pub errors: Vec<String>,
+}
+
+/// Adds to a float that is kept as bits in an atomic cell; both stores count with it.
+#[inline]
+pub fn add_to_cell(cell: &std::sync::atomic::AtomicU64, delta: f64) {
+    use std::sync::atomic::Ordering::Relaxed;
+    // ORDERING: a cell is a lone number; only its own modification order matters.
+    let mut bits = cell.load(Relaxed);
+    loop {
+        let sum = (f64::from_bits(bits) + delta).to_bits();
+        match cell.compare_exchange_weak(bits, sum, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(seen) => bits = seen,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The multi-process store: a directory of memory-mapped segments that all workers of a program share.
+//!
+//! Writers and the reader meet only in the bytes that `docs/format.md` specifies. This crate formats no
+//! expositions and knows no HTTP; it holds all unsafe code of the workspace.
+
+pub mod reader;

