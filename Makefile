@@ -1,0 +1,95 @@
+# `make help` lists the targets. A fresh machine needs a Rust toolchain and Python 3.9 or later; the rest is set up here.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+CARGO ?= cargo
+PYTHON ?= python3
+BUILD := .build
+VENV := $(BUILD)/venv
+BIN := $(VENV)/bin
+SKIPPED := $(abspath $(BUILD)/skipped)
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+FUZZ_SECONDS ?= 60
+PYTEST_ARGS ?=
+ONCE ?=
+PYTHON_SOURCES := tests demo
+
+# The oracle tests of the crates run the official client in this interpreter.
+export FORKMETER_ORACLE_PYTHON := $(abspath $(BIN)/python)
+export CARGO_TARGET_DIR
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help  ## list the targets
+help:
+	@awk -F '  ## ' '/^\.PHONY: .*  ## / { sub(/^\.PHONY: /, "", $$1); printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test  ## everything: lint, test-rust, test-python; ends with what was skipped (a failure where CI=true)
+test:
+	@mkdir -p $(BUILD) && rm -f $(SKIPPED)
+	@$(MAKE) lint
+	@$(MAKE) test-rust
+	@$(MAKE) test-python
+
+.PHONY: test-rust  ## unit, property, store, process and doc tests of the crates
+test-rust: $(BUILD)/tests.stamp
+	$(CARGO) test --workspace --all-features
+
+.PHONY: test-python  ## tests from outside: oracle, hostile files, end to end, tidy (PYTEST_ARGS=...)
+test-python: $(BUILD)/tests.stamp
+	$(CARGO) build --workspace --bins
+	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" FORKMETER_SKIPPED="$(SKIPPED)" \
+	    $(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: lint  ## formatting, clippy, rustdoc, ruff, mypy
+lint: $(BUILD)/tests.stamp
+	@mkdir -p $(BUILD)
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then set -x; $(CARGO) fmt --all --check; \
+	    else echo "rustfmt is not installed" | tee -a $(SKIPPED); fi
+	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
+	    set -x; $(CARGO) clippy --workspace --all-targets --all-features -- -D warnings; \
+	    else echo "clippy is not installed" | tee -a $(SKIPPED); fi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --quiet
+	$(BIN)/ruff check $(PYTHON_SOURCES)
+	$(BIN)/ruff format --check $(PYTHON_SOURCES)
+	$(BIN)/mypy $(PYTHON_SOURCES)
+
+.PHONY: format  ## apply the formatters
+format: $(BUILD)/tests.stamp
+	$(CARGO) fmt --all
+	$(BIN)/ruff check --fix $(PYTHON_SOURCES)
+	$(BIN)/ruff format $(PYTHON_SOURCES)
+
+.PHONY: demo  ## a FastAPI service with 4 workers, forkmeter beside it; ONCE=1 ends with 0 where the numbers agree
+demo: $(BUILD)/demo.stamp
+	$(CARGO) build --release --package forkmeter-cli
+	@exec $(BIN)/python demo/demo.py --forkmeter "$(CARGO_TARGET_DIR)/release/forkmeter" $(if $(ONCE),--once)
+
+.PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
+fuzz:
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }
+	@for target in $$(basename -s .rs -a fuzz/fuzz_targets/*.rs); do \
+	    set -x; $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+
+.PHONY: clean  ## remove all that was built, the virtual environment included
+clean:
+	$(CARGO) clean
+	rm -rf $(BUILD) .pytest_cache .ruff_cache
+
+$(BUILD)/venv.stamp:
+	@mkdir -p $(BUILD)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || \
+	    { echo "Python 3.9 or later is needed; name one with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
+
+$(BUILD)/demo.stamp: demo/requirements.txt $(BUILD)/venv.stamp
+	$(BIN)/python -m pip install --quiet --no-deps --requirement $<
+	touch $@
+
+$(BUILD)/tests.stamp: tests/requirements.txt $(BUILD)/demo.stamp
+	$(BIN)/python -m pip install --quiet --no-deps --requirement $<
+	touch $@

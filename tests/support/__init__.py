@@ -1,0 +1,1 @@
+"""What the tests share: processes, the official client as an oracle, promtool."""
