@@ -3,4 +3,6 @@
 //! Writers and the reader meet only in the bytes that `docs/format.md` specifies. This crate formats no
 //! expositions and knows no HTTP; it holds all unsafe code of the workspace.
 
+pub mod key;
+pub mod layout;
 pub mod reader;
