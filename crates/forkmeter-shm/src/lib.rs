@@ -6,3 +6,4 @@
 pub mod key;
 pub mod layout;
 pub mod reader;
+pub mod side;
