@@ -1,1 +1,84 @@
 //! Metric kinds: what a program declares and counts with.
+//!
+//! A metric is declared with a [`Builder`] and registered in a [`Registry`](crate::registry::Registry), which
+//! gives a handle, or a [`Family`] of handles when it has labels. Handles are cheap to clone and may be used
+//! from any thread. Recording takes no lock, allocates nothing and makes no system call; it never fails because
+//! of storage, and never panics.
+//!
+//! # Examples
+//!
+//! Declare, record and read:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use forkmeter_core::metric::Counter;
+//! use forkmeter_core::registry::Registry;
+//! use forkmeter_core::store::HeapStore;
+//!
+//! let registry = Registry::new(Arc::new(HeapStore::new(|| 1_700_000_000.0)));
+//! let requests = Counter::builder("http_requests", "Requests answered.")
+//!     .labels(["method", "path"])
+//!     .register(&registry)?;
+//! requests.with_label_values(["GET", "/"]).inc();
+//! assert_eq!(requests.with_label_values(["GET", "/"]).get(), 1.0);
+//! # Ok::<(), forkmeter_core::metric::Error>(())
+//! ```
+
+mod builder;
+mod counter;
+mod error;
+mod exemplar;
+mod family;
+mod gauge;
+mod histogram;
+mod info;
+mod name;
+mod stateset;
+mod summary;
+mod untyped;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::{Builder, Dynamic, Labelled, Shape, Single};
+pub use counter::Counter;
+pub use error::{Error, ErrorKind, Result};
+pub use exemplar::MAX_EXEMPLAR_CHARACTERS;
+pub use family::{DynFamily, Family};
+pub use gauge::{Gauge, InProgress};
+pub use histogram::{DEFAULT_UPPER_BOUNDS, Histogram, exponential_bounds, linear_bounds};
+pub use info::Info;
+pub use name::NameScheme;
+pub(crate) use name::claimed_suffixes;
+pub use stateset::StateSet;
+pub use summary::Summary;
+pub use untyped::Untyped;
+
+use crate::model::{Descriptor, MetricType};
+use crate::store::{Slots, Store};
+
+/// Is a kind of metric: a handle to one series.
+///
+/// Implemented by the kinds of this crate only.
+pub trait Metric: Clone + fmt::Debug + Send + Sync + Sized + sealed::Sealed + 'static {
+    /// The type of the families of this kind.
+    const KIND: MetricType;
+
+    /// Makes the handle of a series.
+    fn from_series(series: Series<'_>) -> Self;
+}
+
+/// Holds what a handle is made of.
+#[derive(Debug)]
+pub struct Series<'a> {
+    descriptor: &'a Arc<Descriptor>,
+    store: &'a Arc<dyn Store>,
+    /// All label values, those of constant labels included.
+    label_values: &'a [&'a str],
+    slots: Arc<dyn Slots>,
+}
+
+mod sealed {
+    /// Keeps other crates from implementing [`Metric`](super::Metric).
+    pub trait Sealed {}
+}

@@ -24,6 +24,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Makes a family known, so that it is exposed even without series. Idempotent.
     fn declare(&self, descriptor: &Arc<Descriptor>);
 
+    /// Takes a declaration back: this process no longer exposes the family on its own account.
+    ///
+    /// A store of one process leaves the family out until it is declared again. Declared again with the same
+    /// descriptor object it goes on with its values; with another one of the same name it starts without series.
+    /// A store that workers share keeps everything, since others count on: the default does nothing.
+    fn withdraw(&self, descriptor: &Arc<Descriptor>) {
+        let _ = descriptor;
+    }
+
     /// Returns the slots of a series, made at zero on the first call for these label values.
     ///
     /// Callers pass as many values as the descriptor has label names, and keep the handle: interning may take
@@ -70,7 +79,7 @@ pub trait Slots: fmt::Debug + Send + Sync {
     /// Returns a slot's value: of a gauge this process's own, otherwise that of all workers together.
     fn get(&self, index: usize) -> f64;
 
-    /// Remembers the last exemplar of a slot.
+    /// Remembers the last exemplar of a slot. One without timestamp is stamped with the present time.
     fn set_exemplar(&self, index: usize, exemplar: Exemplar);
 
     /// Returns the exemplar of a slot.

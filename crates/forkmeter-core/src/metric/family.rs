@@ -1,0 +1,372 @@
+//! Families: the series of one metric, by their label values.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashTable;
+
+use super::error::{ErrorKind, Result};
+use super::{Metric, Series};
+use crate::fork;
+use crate::model::Descriptor;
+use crate::store::Store;
+
+/// Holds the series of a metric with `N` labels.
+///
+/// Clones are the same family. Looking a series up that was asked for before hashes the label values and takes a
+/// short shared lock; keep the handle where even that is too much.
+///
+/// # Examples
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use forkmeter_core::{metric::Counter, registry::Registry, store::HeapStore};
+/// # let registry = Registry::new(Arc::new(HeapStore::new(|| 0.0)));
+/// let requests =
+///     Counter::builder("requests", "Requests.").labels(["method", "code"]).register(&registry)?;
+/// requests.with_label_values(["GET", "200"]).inc();
+/// requests.with_label_values(["GET", "500"]).inc();
+/// requests.remove_by_labels([("code", "500")])?;
+/// assert_eq!(requests.series(), [["GET", "200"].map(Into::into)]);
+/// # Ok::<(), forkmeter_core::metric::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Family<M, const N: usize> {
+    core: Arc<FamilyCore<M>>,
+}
+
+impl<M, const N: usize> Clone for Family<M, N> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+        }
+    }
+}
+
+impl<M: Metric, const N: usize> Family<M, N> {
+    /// Returns the handle of a series, made at zero the first time.
+    ///
+    /// Values are in the order of the declared label names and may be any text, the empty one included.
+    #[inline]
+    pub fn with_label_values(&self, label_values: [&str; N]) -> M {
+        self.core.get(&label_values)
+    }
+
+    /// Removes a series and returns whether it was there. Asked for again, it starts from zero; handles that are
+    /// still held count nowhere.
+    pub fn remove(&self, label_values: [&str; N]) -> bool {
+        self.core.remove(&label_values)
+    }
+
+    /// Removes all series that have these labels among theirs, and returns how many; with no labels none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownLabel`] when the family has no such label; then nothing is removed.
+    pub fn remove_by_labels<'a>(
+        &self,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<usize> {
+        self.core
+            .remove_by_labels(&labels.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Removes all series.
+    pub fn clear(&self) {
+        self.core.clear();
+    }
+
+    /// Returns the label values of all series, in the order in which they were made.
+    pub fn series(&self) -> Vec<[Arc<str>; N]> {
+        self.core
+            .series()
+            .into_iter()
+            .filter_map(|values| values.try_into().ok())
+            .collect()
+    }
+
+    /// Returns the family's metadata.
+    pub fn descriptor(&self) -> &Arc<Descriptor> {
+        &self.core.descriptor
+    }
+
+    /// Returns the family without its label count in the type.
+    pub fn to_dynamic(&self) -> DynFamily<M> {
+        DynFamily {
+            core: Arc::clone(&self.core),
+        }
+    }
+}
+
+/// Holds the series of a metric whose label count is known at run time only, as in bindings.
+///
+/// Otherwise like [`Family`].
+#[derive(Debug)]
+pub struct DynFamily<M> {
+    core: Arc<FamilyCore<M>>,
+}
+
+impl<M> Clone for DynFamily<M> {
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+        }
+    }
+}
+
+impl<M: Metric> DynFamily<M> {
+    pub(super) fn new(
+        descriptor: Arc<Descriptor>,
+        store: Arc<dyn Store>,
+        const_values: Box<[Arc<str>]>,
+    ) -> Self {
+        let hasher = foldhash::fast::RandomState::default();
+        let handles = RwLock::default();
+        Self {
+            core: Arc::new(FamilyCore {
+                descriptor,
+                store,
+                const_values,
+                hasher,
+                handles,
+            }),
+        }
+    }
+
+    /// Returns the family with its label count in the type; none when it has another number of labels.
+    pub fn try_into_family<const N: usize>(self) -> Option<Family<M, N>> {
+        (self.label_count() == N).then_some(Family { core: self.core })
+    }
+
+    /// Tells whether both have the same declaration, help text apart.
+    pub(super) fn is_declared_like(&self, other: &Self) -> bool {
+        let (own, other) = (&*self.core, &*other.core);
+        let help = Arc::clone(&own.descriptor.help);
+        own.const_values == other.const_values
+            && *own.descriptor
+                == Descriptor {
+                    help,
+                    ..(*other.descriptor).clone()
+                }
+    }
+
+    /// Returns the number of label values that a series has, without those of constant labels.
+    pub fn label_count(&self) -> usize {
+        self.core.label_count()
+    }
+
+    /// Returns the handle of a series, made at zero the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LabelCount`] when the number of values is not [`DynFamily::label_count`].
+    #[inline]
+    pub fn try_with_label_values(&self, label_values: &[&str]) -> Result<M> {
+        self.core.check_count(label_values)?;
+        Ok(self.core.get(label_values))
+    }
+
+    /// Removes a series and returns whether it was there; see [`Family::remove`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LabelCount`] when the number of values is not [`DynFamily::label_count`].
+    pub fn remove(&self, label_values: &[&str]) -> Result<bool> {
+        self.core.check_count(label_values)?;
+        Ok(self.core.remove(label_values))
+    }
+
+    /// Removes all series that have these labels among theirs, and returns how many; with no labels none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownLabel`] when the family has no such label; then nothing is removed.
+    pub fn remove_by_labels(&self, labels: &[(&str, &str)]) -> Result<usize> {
+        self.core.remove_by_labels(labels)
+    }
+
+    /// Removes all series.
+    pub fn clear(&self) {
+        self.core.clear();
+    }
+
+    /// Returns the label values of all series, in the order in which they were made.
+    pub fn series(&self) -> Vec<Vec<Arc<str>>> {
+        self.core.series()
+    }
+
+    /// Returns the family's metadata.
+    pub fn descriptor(&self) -> &Arc<Descriptor> {
+        &self.core.descriptor
+    }
+
+    /// Returns the store that keeps the family's values.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.core.store
+    }
+}
+
+/// Is what all handles to one family share.
+#[derive(Debug)]
+struct FamilyCore<M> {
+    descriptor: Arc<Descriptor>,
+    store: Arc<dyn Store>,
+    /// The values of the constant labels, which are the last of the descriptor's label names.
+    const_values: Box<[Arc<str>]>,
+    hasher: foldhash::fast::RandomState,
+    handles: RwLock<HashTable<Entry<M>>>,
+}
+
+#[derive(Debug)]
+struct Entry<M> {
+    label_values: Box<[Box<str>]>,
+    metric: M,
+}
+
+impl<M> Entry<M> {
+    fn is(&self, label_values: &[&str]) -> bool {
+        self.label_values.len() == label_values.len()
+            && self
+                .label_values
+                .iter()
+                .zip(label_values)
+                .all(|(own, other)| **own == **other)
+    }
+}
+
+impl<M: Metric> FamilyCore<M> {
+    fn label_count(&self) -> usize {
+        self.descriptor.label_names.len() - self.const_values.len()
+    }
+
+    fn check_count(&self, label_values: &[&str]) -> Result<()> {
+        let (expected, got) = (self.label_count(), label_values.len());
+        if expected == got {
+            return Ok(());
+        }
+        let family = (&*self.descriptor.name).into();
+        Err(ErrorKind::LabelCount {
+            family,
+            expected,
+            got,
+        }
+        .into())
+    }
+
+    fn hash(&self, label_values: &[&str]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for value in label_values {
+            value.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Returns the handle of a series; the caller has checked the number of values.
+    fn get(&self, label_values: &[&str]) -> M {
+        let hash = self.hash(label_values);
+        let _section = fork::enter();
+        {
+            let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(entry) = handles.find(hash, |entry| entry.is(label_values)) {
+                return entry.metric.clone();
+            }
+        }
+        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = handles.find(hash, |entry| entry.is(label_values)) {
+            return entry.metric.clone();
+        }
+        // The lock is kept while the store works, so that no removal comes between interning and remembering.
+        let metric = self.intern(label_values);
+        let rehash = |entry: &Entry<M>| {
+            let mut hasher = self.hasher.build_hasher();
+            entry
+                .label_values
+                .iter()
+                .for_each(|value| value.hash(&mut hasher));
+            hasher.finish()
+        };
+        let label_values = label_values.iter().map(|value| Box::from(*value)).collect();
+        handles.insert_unique(
+            hash,
+            Entry {
+                label_values,
+                metric: metric.clone(),
+            },
+            rehash,
+        );
+        metric
+    }
+
+    fn intern(&self, label_values: &[&str]) -> M {
+        self.with_all_values(label_values, |all| {
+            let slots = self.store.intern(&self.descriptor, all);
+            M::from_series(Series {
+                descriptor: &self.descriptor,
+                store: &self.store,
+                label_values: all,
+                slots,
+            })
+        })
+    }
+
+    fn with_all_values<R>(&self, label_values: &[&str], f: impl FnOnce(&[&str]) -> R) -> R {
+        if self.const_values.is_empty() {
+            return f(label_values);
+        }
+        let constant = self.const_values.iter().map(|value| &**value);
+        f(&label_values
+            .iter()
+            .copied()
+            .chain(constant)
+            .collect::<Vec<_>>())
+    }
+
+    fn remove(&self, label_values: &[&str]) -> bool {
+        let hash = self.hash(label_values);
+        let _section = fork::enter();
+        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(entry) = handles.find_entry(hash, |entry| entry.is(label_values)) {
+            entry.remove();
+        }
+        self.with_all_values(label_values, |all| self.store.remove(&self.descriptor, all))
+    }
+
+    fn remove_by_labels(&self, labels: &[(&str, &str)]) -> Result<usize> {
+        let own_names = &self.descriptor.label_names[..self.label_count()];
+        let mut wanted = Vec::with_capacity(labels.len());
+        for (name, value) in labels {
+            let position = own_names.iter().position(|own| **own == **name);
+            let position = position.ok_or_else(|| ErrorKind::UnknownLabel {
+                family: (&*self.descriptor.name).into(),
+                label: (*name).into(),
+            })?;
+            wanted.push((position, *value));
+        }
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.remove_where(|values| wanted.iter().all(|(at, value)| *values[*at] == **value)))
+    }
+
+    fn clear(&self) {
+        self.remove_where(|_| true);
+    }
+
+    fn remove_where(&self, matches: impl Fn(&[Arc<str>]) -> bool) -> usize {
+        let mut removed = 0;
+        for values in self.series().iter().filter(|values| matches(values)) {
+            let values: Vec<&str> = values.iter().map(|value| &**value).collect();
+            removed += usize::from(self.remove(&values));
+        }
+        removed
+    }
+
+    /// Returns the label values, without those of constant labels, of the series that have these constant labels.
+    fn series(&self) -> Vec<Vec<Arc<str>>> {
+        let own = self.label_count();
+        let all = self.store.series(&self.descriptor).into_iter();
+        all.filter(|values| values.get(own..) == Some(&*self.const_values))
+            .map(|values| values[..own].to_vec())
+            .collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! Gathering: collects everything, checks it, and puts it together.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::{Collector, Registry, RestrictedRegistry, State, What, target_info_family};
+use crate::model::{LabelSet, MetricFamily, Sample};
+use crate::store::Collected;
+
+/// Is a registry or a view of one: what an exposition is made from.
+pub trait Gather: Send + Sync {
+    /// Collects the families to expose.
+    fn gather(&self) -> Collected;
+}
+
+impl Gather for Registry {
+    fn gather(&self) -> Collected {
+        Registry::gather(self)
+    }
+}
+
+impl Gather for RestrictedRegistry {
+    fn gather(&self) -> Collected {
+        RestrictedRegistry::gather(self)
+    }
+}
+
+/// Gathers all, or only samples with the names in `wanted`.
+pub(super) fn gather(registry: &Registry, wanted: Option<&HashSet<Box<str>>>) -> Collected {
+    let (collectors, hidden, target_info) = registry.locked(|state| {
+        (
+            collectors(state, wanted),
+            state.hidden.clone(),
+            state.target_info.clone(),
+        )
+    });
+    let stored = registry.store.collect();
+    let mut result = Collected {
+        families: Vec::new(),
+        errors: stored.errors,
+    };
+    if !target_info.is_empty() {
+        result.families.push(target_info_family(target_info));
+    }
+    let visible = |family: &MetricFamily| !hidden.contains(&family.name);
+    result
+        .families
+        .extend(stored.families.into_iter().filter(visible));
+    if !collectors.is_empty() {
+        let mut sum = Sum::new(result);
+        for collector in &collectors {
+            sum.ask(&**collector, &registry.const_labels);
+        }
+        result = sum.result;
+    }
+    if let Some(wanted) = wanted {
+        let families = result.families.iter();
+        result.families = families
+            .filter_map(|family| family.restricted(&|name| wanted.contains(name)))
+            .collect();
+    }
+    result
+}
+
+fn collectors(state: &State, wanted: Option<&HashSet<Box<str>>>) -> Vec<Arc<dyn Collector>> {
+    let entries = state.entries.values().filter(|entry| {
+        let names = &entry.names;
+        wanted.is_none_or(|wanted| names.is_empty() || names.iter().any(|n| wanted.contains(&**n)))
+    });
+    let collectors = entries.filter_map(|entry| match &entry.what {
+        What::Collector(collector) => Some(Arc::clone(collector)),
+        _ => None,
+    });
+    collectors.collect()
+}
+
+/// Puts collectors' families behind those that are there.
+struct Sum {
+    result: Collected,
+    /// Where the family of a name stands.
+    positions: HashMap<Arc<str>, usize>,
+    /// The series of the families that a collector yielded, by the family's position; filled when first needed.
+    series: HashMap<usize, HashSet<(Arc<str>, LabelSet)>>,
+}
+
+impl Sum {
+    fn new(result: Collected) -> Self {
+        let families = result.families.iter().enumerate();
+        let positions = families
+            .map(|(position, f)| (Arc::clone(&f.name), position))
+            .collect();
+        Self {
+            result,
+            positions,
+            series: HashMap::new(),
+        }
+    }
+
+    fn ask(&mut self, collector: &dyn Collector, const_labels: &LabelSet) {
+        match catch_unwind(AssertUnwindSafe(|| collector.collect())) {
+            Ok(families) => families
+                .into_iter()
+                .for_each(|family| self.add(family, const_labels)),
+            Err(payload) => {
+                let cause = payload.downcast_ref::<&str>().copied();
+                let cause = cause.or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
+                let cause = cause.unwrap_or("of unknown cause");
+                self.result
+                    .errors
+                    .push(format!("collector {collector:?} panicked: {cause}"));
+            }
+        }
+    }
+
+    fn add(&mut self, family: MetricFamily, const_labels: &LabelSet) {
+        let families = &mut self.result.families;
+        let position = match self.positions.entry(Arc::clone(&family.name)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => {
+                families.push(MetricFamily {
+                    samples: Vec::new(),
+                    ..family.clone()
+                });
+                *free.insert(families.len() - 1)
+            }
+        };
+        let target = &mut families[position];
+        if target.kind != family.kind {
+            self.result.errors.push(format!(
+                "family {:?} was collected as {} and as {}: the second one is left out",
+                family.name, target.kind, family.kind
+            ));
+            return;
+        }
+        let series = self.series.entry(position).or_insert_with(|| {
+            target
+                .samples
+                .iter()
+                .map(|s| (Arc::clone(&s.name), s.labels.clone()))
+                .collect()
+        });
+        for sample in family.samples {
+            let labels = with_outer(&sample.labels, const_labels);
+            if series.insert((Arc::clone(&sample.name), labels.clone()))
+                || sample.timestamp.is_some()
+            {
+                target.samples.push(Sample { labels, ..sample });
+            } else {
+                let text = format!("series {}{labels:?} was collected twice", sample.name);
+                self.result.errors.push(text);
+            }
+        }
+    }
+}
+
+/// Returns `labels` with those of `outer` that it does not have.
+fn with_outer(labels: &LabelSet, outer: &LabelSet) -> LabelSet {
+    if outer.is_empty() {
+        return labels.clone();
+    }
+    let both = outer.iter_shared().chain(labels.iter_shared());
+    both.map(|(name, value)| (Arc::clone(name), Arc::clone(value)))
+        .collect()
+}
