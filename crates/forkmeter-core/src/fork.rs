@@ -41,7 +41,9 @@ pub struct Section {
 /// Enters a section in which locks may be held; waits while another thread forks. Sections nest.
 pub fn enter() -> Section {
     // A thread whose locals are gone is ending; it cannot be forking, and counts on the first stripe.
-    let depth = DEPTH.try_with(|depth| depth.replace(depth.get() + 1)).unwrap_or(0);
+    let depth = DEPTH
+        .try_with(|depth| depth.replace(depth.get() + 1))
+        .unwrap_or(0);
     let stripe = (depth == 0).then(|| {
         let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
         loop {
@@ -55,7 +57,10 @@ pub fn enter() -> Section {
             pause();
         }
     });
-    Section { stripe, _not_send: std::marker::PhantomData }
+    Section {
+        stripe,
+        _not_send: std::marker::PhantomData,
+    }
 }
 
 impl Drop for Section {
@@ -76,7 +81,12 @@ pub fn close() {
     }
     let own = usize::from(DEPTH.try_with(Cell::get).unwrap_or(0) > 0);
     // ORDERING: see `enter`.
-    while INSIDE.iter().map(|stripe| stripe.0.load(Ordering::SeqCst)).sum::<usize>() > own {
+    while INSIDE
+        .iter()
+        .map(|stripe| stripe.0.load(Ordering::SeqCst))
+        .sum::<usize>()
+        > own
+    {
         pause();
     }
 }
@@ -93,7 +103,9 @@ pub fn open_in_child() {
     let own_stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
     for (index, stripe) in INSIDE.iter().enumerate() {
         // ORDERING: no other thread exists yet.
-        stripe.0.store(usize::from(own && index == own_stripe), Ordering::SeqCst);
+        stripe
+            .0
+            .store(usize::from(own && index == own_stripe), Ordering::SeqCst);
     }
     open_in_parent();
 }

@@ -5,5 +5,9 @@
 
 pub mod key;
 pub mod layout;
+mod map;
+pub mod process;
 pub mod reader;
 pub mod side;
+mod sys;
+pub mod workers;

@@ -10,5 +10,9 @@ pub fn format_value(value: f64) -> String {
 /// Appends `value` to `out` as `prometheus_client.utils.floatToGoString` does.
 pub fn write_value(value: f64, out: &mut String) {
     use std::fmt::Write;
-    let _ = if value == f64::INFINITY { out.write_str("+Inf") } else { write!(out, "{value:?}") };
+    let _ = if value == f64::INFINITY {
+        out.write_str("+Inf")
+    } else {
+        write!(out, "{value:?}")
+    };
 }

@@ -68,8 +68,15 @@ impl Descriptor {
     ///
     /// Panics when `index` is not below [`Descriptor::slot_count`].
     pub fn slot(&self, index: usize) -> SlotName {
-        assert!(index < self.slot_count(), "slot {index} of {} does not exist", self.name);
-        let plain = |suffix| SlotName { suffix, upper_bound: None };
+        assert!(
+            index < self.slot_count(),
+            "slot {index} of {} does not exist",
+            self.name
+        );
+        let plain = |suffix| SlotName {
+            suffix,
+            upper_bound: None,
+        };
         match (self.kind, index) {
             (MetricType::Counter, _) => plain("_total"),
             (MetricType::Summary, SUMMARY_COUNT) => plain("_count"),
@@ -133,7 +140,10 @@ impl Descriptor {
         match self.kind {
             MetricType::Counter => {
                 let total = plain("_total", slots.get(0));
-                samples.push(Sample { exemplar: slots.exemplar(0), ..total });
+                samples.push(Sample {
+                    exemplar: slots.exemplar(0),
+                    ..total
+                });
             }
             MetricType::Gauge | MetricType::Unknown => samples.push(plain("", slots.get(0))),
             MetricType::Summary => {
@@ -154,7 +164,11 @@ impl Descriptor {
                 for (index, state) in (0_u32..).zip(&self.states) {
                     let labels = labels.with(Arc::clone(&self.name), Arc::clone(state));
                     let on = (current - f64::from(index)).abs() < 0.5;
-                    samples.push(Sample::new(Arc::clone(&self.name), labels, f64::from(u8::from(on))));
+                    samples.push(Sample::new(
+                        Arc::clone(&self.name),
+                        labels,
+                        f64::from(u8::from(on)),
+                    ));
                 }
             }
         }
@@ -174,12 +188,21 @@ impl Descriptor {
         for (index, bound) in self.upper_bounds.iter().enumerate() {
             let slot = HISTOGRAM_FIRST_BUCKET + index;
             count += series.slots.get(slot);
-            let labels = series.labels.with("le", crate::encode::format_value(*bound));
+            let labels = series
+                .labels
+                .with("le", crate::encode::format_value(*bound));
             let bucket = Sample::new(Arc::clone(&bucket_name), labels, count);
-            samples.push(Sample { exemplar: series.slots.exemplar(slot), ..bucket });
+            samples.push(Sample {
+                exemplar: series.slots.exemplar(slot),
+                ..bucket
+            });
         }
         let plain = |suffix: &str, value| {
-            Sample::new(format!("{}{suffix}", self.name), series.labels.clone(), value)
+            Sample::new(
+                format!("{}{suffix}", self.name),
+                series.labels.clone(),
+                value,
+            )
         };
         samples.push(plain("_count", count));
         if self.upper_bounds.first().is_none_or(|bound| *bound >= 0.0) {

@@ -33,11 +33,19 @@ impl MetricFamily {
 
     /// Returns the family with only the samples whose name is in `names`, or nothing if none is left.
     pub fn restricted(&self, names: &dyn Fn(&str) -> bool) -> Option<Self> {
-        let samples: Vec<_> = self.samples.iter().filter(|s| names(&s.name)).cloned().collect();
+        let samples: Vec<_> = self
+            .samples
+            .iter()
+            .filter(|s| names(&s.name))
+            .cloned()
+            .collect();
         if samples.is_empty() {
             return None;
         }
-        Some(Self { samples, ..self.clone_without_samples() })
+        Some(Self {
+            samples,
+            ..self.clone_without_samples()
+        })
     }
 
     fn clone_without_samples(&self) -> Self {

@@ -73,7 +73,10 @@ impl FromStr for MetricType {
         Self::ALL
             .into_iter()
             .find(|kind| kind.as_str() == name)
-            .ok_or_else(|| ParseKindError { what: "metric type", got: name.into() })
+            .ok_or_else(|| ParseKindError {
+                what: "metric type",
+                got: name.into(),
+            })
     }
 }
 
@@ -186,7 +189,10 @@ impl FromStr for MultiprocessMode {
         Self::ALL
             .into_iter()
             .find(|mode| mode.as_str() == name)
-            .ok_or_else(|| ParseKindError { what: "multiprocess mode", got: name.into() })
+            .ok_or_else(|| ParseKindError {
+                what: "multiprocess mode",
+                got: name.into(),
+            })
     }
 }
 

@@ -33,14 +33,22 @@ impl LabelSet {
         N: Into<Arc<str>>,
         V: Into<Arc<str>>,
     {
-        let mut sorted: Vec<(Arc<str>, Arc<str>)> =
-            pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut sorted: Vec<(Arc<str>, Arc<str>)> = pairs
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         // The sort is stable, so the last of equal names is the last of its run.
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
         sorted.reverse();
         sorted.dedup_by(|later, kept| later.0 == kept.0);
         sorted.reverse();
-        if sorted.is_empty() { Self::empty() } else { Self { pairs: Some(sorted.into()) } }
+        if sorted.is_empty() {
+            Self::empty()
+        } else {
+            Self {
+                pairs: Some(sorted.into()),
+            }
+        }
     }
 
     fn pairs(&self) -> &[(Arc<str>, Arc<str>)] {

@@ -7,7 +7,8 @@ mod label;
 mod sample;
 
 pub use descriptor::{
-    Descriptor, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM, SeriesView, SlotName,
+    Descriptor, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM, SeriesView,
+    SlotName,
 };
 pub use family::MetricFamily;
 pub use kind::{MergeRule, MetricType, MultiprocessMode, ParseKindError};

@@ -23,7 +23,13 @@ pub struct Sample {
 impl Sample {
     /// Makes a sample without timestamp and exemplar.
     pub fn new(name: impl Into<Arc<str>>, labels: LabelSet, value: f64) -> Self {
-        Self { name: name.into(), labels, value, timestamp: None, exemplar: None }
+        Self {
+            name: name.into(),
+            labels,
+            value,
+            timestamp: None,
+            exemplar: None,
+        }
     }
 }
 
@@ -57,11 +63,17 @@ pub enum Timestamp {
 
 impl Timestamp {
     /// Returns the time as float seconds since the epoch; an exact time may be rounded.
-    #[expect(clippy::cast_precision_loss, reason = "a float is what the caller asks for")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a float is what the caller asks for"
+    )]
     pub fn as_seconds(self) -> f64 {
         match self {
             Self::Seconds(seconds) => seconds,
-            Self::Exact { seconds, nanoseconds } => seconds as f64 + f64::from(nanoseconds) / 1e9,
+            Self::Exact {
+                seconds,
+                nanoseconds,
+            } => seconds as f64 + f64::from(nanoseconds) / 1e9,
         }
     }
 }

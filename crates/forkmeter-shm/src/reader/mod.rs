@@ -67,7 +67,7 @@ pub enum FileState {
 }
 
 /// Describes one worker that the directory knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerReport {
     /// The number of its record.
     pub index: u16,

@@ -1,0 +1,66 @@
+//! What changes under a handle's feet: forks and moves to another directory, seen by one number.
+//!
+//! Every handle remembers the epoch in which its cells were looked up. One relaxed load and compare on the hot
+//! path tells that nothing happened since; otherwise the handle asks its store again.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use forkmeter_core::fork;
+
+use crate::sys;
+
+static EPOCH: AtomicU64 = AtomicU64::new(1);
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the current epoch; never 0.
+#[inline]
+pub(crate) fn epoch() -> u64 {
+    // ORDERING: a hint that is checked again under the store's lock; a stale value costs one late check.
+    EPOCH.load(Ordering::Relaxed)
+}
+
+/// Makes every handle of this process ask its store again before its next use.
+pub(crate) fn next_epoch() {
+    // ORDERING: as in `epoch`.
+    EPOCH.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Returns how many forks lie between the first process and this one: a store that remembers another number
+/// was copied into a child.
+pub(crate) fn generation() -> u64 {
+    // ORDERING: changes only in `in_child`, where no other thread exists.
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Registers the fork hooks, once per process. A failure (out of memory) leaves forks unprotected but the
+/// process working; it is reported to the first caller only.
+pub(crate) fn install_fork_hooks() -> std::io::Result<()> {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    let mut result = Ok(());
+    INSTALLED.get_or_init(|| result = sys::at_fork(before_fork, in_parent, in_child));
+    result
+}
+
+extern "C" fn before_fork() {
+    fork::close();
+}
+
+extern "C" fn in_parent() {
+    fork::open_in_parent();
+}
+
+extern "C" fn in_child() {
+    // ORDERING: the child has one thread.
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    next_epoch();
+    fork::open_in_child();
+}
+
+/// Returns the Unix time in seconds.
+pub fn unix_seconds() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}

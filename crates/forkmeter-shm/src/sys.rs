@@ -1,0 +1,115 @@
+//! The system calls that the standard library has no words for, each behind a safe function.
+#![expect(unsafe_code, reason = "calls into the C library")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+
+use libc::{c_int, c_short, off_t};
+
+/// Takes a POSIX write lock on a byte range without waiting; `false` when another process holds it.
+///
+/// The lock belongs to this process: threads do not exclude each other by it, forked children do not
+/// inherit it, and it ends with the process or with *any* descriptor of the file that this process closes.
+pub(crate) fn try_lock_range(file: &File, start: u64, len: u64) -> io::Result<bool> {
+    match record_lock(file, libc::F_SETLK, libc::F_WRLCK, start, len) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a byte range back.
+pub(crate) fn unlock_range(file: &File, start: u64, len: u64) -> io::Result<()> {
+    record_lock(file, libc::F_SETLK, libc::F_UNLCK, start, len).map(drop)
+}
+
+/// Tells whether another process holds a lock on a byte range.
+pub(crate) fn is_range_locked(file: &File, start: u64, len: u64) -> io::Result<bool> {
+    let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK, start, len)?;
+    Ok(c_int::from(found) != libc::F_UNLCK)
+}
+
+fn record_lock(
+    file: &File,
+    command: c_int,
+    kind: c_int,
+    start: u64,
+    len: u64,
+) -> io::Result<c_short> {
+    // SAFETY: `flock` is plain data for which all-zero bytes are a valid value.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = c_short::try_from(kind).map_err(io::Error::other)?;
+    lock.l_whence = c_short::try_from(libc::SEEK_SET).map_err(io::Error::other)?;
+    lock.l_start = off_t::try_from(start).map_err(io::Error::other)?;
+    lock.l_len = off_t::try_from(len).map_err(io::Error::other)?;
+    loop {
+        // SAFETY: the descriptor is open for as long as `file` is borrowed, and `lock` outlives the call.
+        let result = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) };
+        if result == 0 {
+            return Ok(lock.l_type);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Reserves disk blocks for `[start, end)` and grows the file to `end`, so that writing there through a
+/// mapping cannot fail later.
+///
+/// # Errors
+///
+/// `StorageFull` when there is no room; the file may then have grown, but never shrinks.
+pub(crate) fn allocate(file: &File, start: u64, end: u64) -> io::Result<()> {
+    let offset = off_t::try_from(start).map_err(io::Error::other)?;
+    let len = off_t::try_from(end - start).map_err(io::Error::other)?;
+    loop {
+        // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+        let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, offset, len) };
+        if result == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            // File systems without the call: writing zeros reserves the blocks too.
+            Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL) => {
+                return write_zeros(file, start, end);
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+fn write_zeros(file: &File, start: u64, end: u64) -> io::Result<()> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let mut at = start.max(file.metadata()?.len());
+    while at < end {
+        let step = usize::try_from(end - at)
+            .unwrap_or(usize::MAX)
+            .min(ZEROS.len());
+        file.write_all_at(&ZEROS[..step], at)?;
+        at += step as u64;
+    }
+    Ok(())
+}
+
+/// Asks the C library to call these around every `fork` of this process, from now on.
+pub(crate) fn at_fork(
+    prepare: extern "C" fn(),
+    parent: extern "C" fn(),
+    child: extern "C" fn(),
+) -> io::Result<()> {
+    // SAFETY: the functions are `extern "C"`, never unwind, and stay loaded: this code is never unloaded.
+    let result = unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(result))
+    }
+}
