@@ -1,5 +1,128 @@
 //! Encoders: metric families in, expositions out.
+//!
+//! Called by whoever answers a scrape. Encoders see only the model: where samples come from, and over which
+//! protocol the text leaves, is none of their business.
 
+mod error;
+mod escape;
+mod line;
+mod negotiate;
 mod number;
+mod openmetrics;
+mod text;
 
-pub use number::{format_value, write_value};
+pub use error::{EncodeError, EncodeErrorKind};
+pub use escape::{Escaping, UnknownEscapingError};
+pub use negotiate::{accepts_gzip, negotiate};
+pub use number::{format_value, push_value, write_value};
+
+use crate::model::MetricFamily;
+use error::Problems;
+use line::{Dialect, LineWriter};
+
+/// Names an exposition format that [`encode`] writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// The text format 0.0.4. Names outside the legacy character set have underscores.
+    #[default]
+    Text004,
+    /// The text format 1.0.0, which is 0.0.4 with a choice of escaping.
+    Text100 {
+        /// How names outside the legacy character set are written.
+        escaping: Escaping,
+    },
+    /// OpenMetrics 1.0.0.
+    OpenMetrics100 {
+        /// How names outside the legacy character set are written.
+        escaping: Escaping,
+    },
+}
+
+impl Format {
+    /// Returns the value of the `Content-Type` header, the escaping included where the format has a choice.
+    pub const fn content_type(self) -> &'static str {
+        use Escaping::{AllowUtf8, Dots, Underscores, Values};
+        macro_rules! with_escaping {
+            ($base:literal, $escaping:expr) => {
+                match $escaping {
+                    AllowUtf8 => concat!($base, "; escaping=allow-utf-8"),
+                    Underscores => concat!($base, "; escaping=underscores"),
+                    Dots => concat!($base, "; escaping=dots"),
+                    Values => concat!($base, "; escaping=values"),
+                }
+            };
+        }
+        match self {
+            Self::Text004 => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Text100 { escaping } => {
+                with_escaping!("text/plain; version=1.0.0; charset=utf-8", escaping)
+            }
+            Self::OpenMetrics100 { escaping } => {
+                with_escaping!(
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                    escaping
+                )
+            }
+        }
+    }
+
+    /// Returns how the format writes names outside the legacy character set.
+    pub const fn escaping(self) -> Escaping {
+        match self {
+            Self::Text004 => Escaping::Underscores,
+            Self::Text100 { escaping } | Self::OpenMetrics100 { escaping } => escaping,
+        }
+    }
+}
+
+/// Appends the exposition of `families`, in their order, to `out`.
+///
+/// The bytes are those of the official Python client's `generate_latest` for the same families, wherever those
+/// are well-formed. Two things differ: names that end in a newline are escaped, and negative exact timestamps
+/// have one sign. Nothing is sorted or checked for duplicates: the registry has done that.
+///
+/// # Errors
+///
+/// Fails where a sample cannot be written as it is: an exemplar on a sample that cannot have one (the official
+/// client raises there), or a timestamp that is not finite. `out` then still holds the complete exposition,
+/// without that exemplar or timestamp, so a scrape can be answered and the error be reported beside it.
+///
+/// # Examples
+///
+/// ```
+/// use forkmeter_core::encode::{Format, encode};
+/// use forkmeter_core::{LabelSet, MetricFamily, MetricType, Sample};
+///
+/// let mut family = MetricFamily::new("requests", "Requests served.", MetricType::Counter);
+/// let labels = LabelSet::from_pairs([("path", "/")]);
+/// family.samples.push(Sample::new("requests_total", labels, 3.0));
+/// let mut out = Vec::new();
+/// encode(&[family], Format::Text004, &mut out)?;
+/// let text = String::from_utf8_lossy(&out);
+/// assert!(text.ends_with("requests_total{path=\"/\"} 3.0\n"));
+/// # Ok::<(), forkmeter_core::encode::EncodeError>(())
+/// ```
+pub fn encode(
+    families: &[MetricFamily],
+    format: Format,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let mut problems = Problems::default();
+    match format {
+        Format::Text004 | Format::Text100 { .. } => {
+            let mut lines = LineWriter::new(format.escaping(), Dialect::Text);
+            for family in families {
+                text::encode_family(family, &mut lines, out, &mut problems);
+            }
+        }
+        Format::OpenMetrics100 { escaping } => {
+            let mut lines = LineWriter::new(escaping, Dialect::OpenMetrics);
+            for family in families {
+                openmetrics::encode_family(family, &mut lines, out, &mut problems);
+            }
+            out.extend_from_slice(b"# EOF\n");
+        }
+    }
+    problems.into_result()
+}

@@ -4,6 +4,7 @@ mod descriptor;
 mod family;
 mod kind;
 mod label;
+mod name;
 mod sample;
 
 pub use descriptor::{
@@ -13,4 +14,9 @@ pub use descriptor::{
 pub use family::MetricFamily;
 pub use kind::{MergeRule, MetricType, MultiprocessMode, ParseKindError};
 pub use label::LabelSet;
+pub use name::{
+    EXEMPLAR_MAX_CHARACTERS, NameError, NameErrorKind, NameScheme, NameSubject,
+    is_legacy_label_name, is_legacy_metric_name, validate_exemplar_labels, validate_label_name,
+    validate_label_names, validate_metric_name,
+};
 pub use sample::{Exemplar, Sample, Timestamp};

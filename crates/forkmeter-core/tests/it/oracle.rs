@@ -1,0 +1,51 @@
+//! Generated families through both encoders and both parsers: ours and the official client's.
+
+use forkmeter_core::encode::Format;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, TestRng, TestRunner};
+use serde_json::{Value, json};
+
+use crate::support::json::families_to_json;
+use crate::support::python::TextOracle;
+use crate::support::{all_formats, encode_text, strategy};
+
+/// How many sets of families each test generates.
+const ROUNDS: usize = 300;
+
+fn generated() -> impl Iterator<Item = Vec<forkmeter_core::MetricFamily>> {
+    let algorithm = proptest::test_runner::RngAlgorithm::ChaCha;
+    let rng = TestRng::from_seed(algorithm, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let strategy = strategy::families();
+    (0..ROUNDS).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+}
+
+fn format_name(format: Format) -> &'static str {
+    if matches!(format, Format::OpenMetrics100 { .. }) {
+        "openmetrics"
+    } else {
+        "text"
+    }
+}
+
+fn request(op: &str, format: Format) -> Value {
+    json!({ "op": op, "format": format_name(format), "escaping": format.escaping().as_str() })
+}
+
+#[test]
+fn generated_families_are_written_as_by_the_official_client() {
+    let Some(mut oracle) = TextOracle::start("encoders") else {
+        return;
+    };
+    for families in generated() {
+        let json = families_to_json(&families);
+        for format in all_formats() {
+            let mut request = request("encode", format);
+            request["families"] = json.clone();
+            let answer = oracle.ask(&request);
+            let (text, error) = encode_text(&families, format);
+            assert_eq!(answer["text"], text, "{format:?}: {}", answer["error"]);
+            assert_eq!(error, None);
+        }
+    }
+}
