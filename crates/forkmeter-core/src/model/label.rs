@@ -18,8 +18,11 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LabelSet {
-    pairs: Option<Arc<[(Arc<str>, Arc<str>)]>>,
+    pairs: Option<Arc<[Pair]>>,
 }
+
+/// A label name and its value.
+type Pair = (Arc<str>, Arc<str>);
 
 impl LabelSet {
     /// Returns the set without labels.

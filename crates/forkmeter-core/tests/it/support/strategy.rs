@@ -129,7 +129,7 @@ impl Series {
                 ..sample("_total", &labels, self.positive)
             }),
             MetricType::Gauge | MetricType::Unknown => {
-                samples.push(sample("", &labels, self.value))
+                samples.push(sample("", &labels, self.value));
             }
             MetricType::Info => samples.push(sample("_info", &labels, 1.0)),
             MetricType::StateSet => {
@@ -143,7 +143,7 @@ impl Series {
                 samples.push(sample(
                     "_count",
                     &labels,
-                    f64::from(self.bounds.len() as u32),
+                    self.bounds.iter().map(|_| 1.0).sum(),
                 ));
                 samples.push(sample("_sum", &labels, self.positive));
             }
