@@ -1,0 +1,203 @@
+//! Reads all directories for everybody who asks, once for all who wait.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::body::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use forkmeter_core::MetricFamily;
+use forkmeter_core::encode::Format;
+use tokio::sync::oneshot;
+
+use super::directory::{Directory, DirectoryRead};
+use super::union::{Conflict, Source, union};
+use super::{Target, self_metrics};
+use crate::error::Error;
+use crate::exposition;
+use crate::log::Logger;
+
+/// Holds what one read of all directories gave.
+#[derive(Debug)]
+pub(crate) struct Scrape {
+    /// The directories, in the order of the command line; their families have moved to `families`.
+    pub(crate) directories: Vec<DirectoryRead>,
+    /// The families of all directories, then the exporter's own.
+    pub(crate) families: Vec<MetricFamily>,
+    /// How many of `families` come from directories.
+    pub(crate) merged_families: usize,
+    /// What was left out because directories contradict each other.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// When it was finished.
+    pub(crate) time: SystemTime,
+    /// How long it took.
+    pub(crate) took: Duration,
+    rendered: Mutex<Vec<Rendered>>,
+}
+
+#[derive(Debug)]
+struct Rendered {
+    format: Format,
+    gzip: bool,
+    body: Bytes,
+}
+
+impl Scrape {
+    /// Returns the exposition in `format`; several callers get the same bytes, which are made once.
+    pub(crate) fn render(&self, format: Format, gzip: bool) -> Result<Bytes, Error> {
+        // Held while encoding: others who want the same had better wait than do it again.
+        let mut rendered = lock(&self.rendered);
+        let known = |gzip| move |r: &&Rendered| r.format == format && r.gzip == gzip;
+        if let Some(rendered) = rendered.iter().find(known(gzip)) {
+            return Ok(rendered.body.clone());
+        }
+        let plain = match rendered.iter().find(known(false)) {
+            Some(rendered) => rendered.body.clone(),
+            None => Bytes::from(exposition::encode(&self.families, format)?),
+        };
+        let body = if gzip { Bytes::from(compress(&plain)?) } else { plain };
+        rendered.push(Rendered { format, gzip, body: body.clone() });
+        Ok(body)
+    }
+}
+
+fn compress(plain: &[u8]) -> Result<Vec<u8>, Error> {
+    let failed = |source: io::Error| Error::System { what: "compress the answer", source };
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
+    encoder.write_all(plain).map_err(failed)?;
+    encoder.finish().map_err(failed)
+}
+
+/// Coalesces requests: one read serves everybody who asked before it started.
+#[derive(Clone, Debug)]
+pub(crate) struct Scraper {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    log: Logger,
+    queue: Mutex<Queue>,
+    directories: Mutex<Directories>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<oneshot::Sender<Arc<Scrape>>>,
+    running: bool,
+}
+
+#[derive(Debug)]
+struct Directories {
+    list: Vec<Directory>,
+    /// The conflicts that were logged.
+    logged: HashSet<Conflict>,
+}
+
+impl Scraper {
+    pub(crate) fn new(targets: Vec<Target>, log: Logger) -> Self {
+        let list = targets.into_iter().map(Directory::new).collect();
+        let directories = Mutex::new(Directories { list, logged: HashSet::new() });
+        Self { shared: Arc::new(Shared { log, queue: Mutex::default(), directories }) }
+    }
+
+    /// Reads all directories as they are at some moment after the call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`] where reading came to no end, which is a defect.
+    pub(crate) async fn scrape(&self) -> Result<Arc<Scrape>, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let start = {
+            let mut queue = lock(&self.shared.queue);
+            queue.waiting.push(sender);
+            !std::mem::replace(&mut queue.running, true)
+        };
+        if start {
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || shared.work());
+        }
+        receiver.await.map_err(|_| Error::Read)
+    }
+}
+
+impl Shared {
+    /// Reads as long as somebody waits.
+    fn work(&self) {
+        loop {
+            let waiting = {
+                let mut queue = lock(&self.queue);
+                queue.waiting.retain(|waiter| !waiter.is_closed());
+                queue.running = !queue.waiting.is_empty();
+                std::mem::take(&mut queue.waiting)
+            };
+            if waiting.is_empty() {
+                return;
+            }
+            let mut directories = lock(&self.directories);
+            let read = catch_unwind(AssertUnwindSafe(|| directories.read(&self.log)));
+            if let Ok(scrape) = read {
+                let scrape = Arc::new(scrape);
+                for waiter in waiting {
+                    // Who gave up meanwhile does not matter.
+                    let _ = waiter.send(Arc::clone(&scrape));
+                }
+            } else {
+                // A defect: the waiters get an error, and the next read starts from nothing.
+                self.log.error("reading panicked; please report this", &[]);
+                directories.list.iter_mut().for_each(Directory::reset);
+            }
+        }
+    }
+}
+
+impl Directories {
+    fn read(&mut self, log: &Logger) -> Scrape {
+        let started = Instant::now();
+        let mut directories: Vec<DirectoryRead> =
+            self.list.iter_mut().map(|directory| directory.read(log)).collect();
+        let sources = directories.iter_mut().map(|directory| Source {
+            labels: directory.labels.clone(),
+            families: std::mem::take(&mut directory.snapshot.families),
+        });
+        let (mut families, conflicts) = union(sources.collect(), self_metrics::is_reserved);
+        let merged_families = families.len();
+        self.log_conflicts(&directories, &conflicts, log);
+        self_metrics::append(&mut families, &directories, &conflicts);
+        Scrape {
+            directories,
+            families,
+            merged_families,
+            conflicts,
+            time: SystemTime::now(),
+            took: started.elapsed(),
+            rendered: Mutex::default(),
+        }
+    }
+
+    /// Logs every conflict that the last read did not have.
+    fn log_conflicts(&mut self, directories: &[DirectoryRead], conflicts: &[Conflict], log: &Logger) {
+        // How many samples are concerned changes with every new series.
+        let key = |conflict: &Conflict| Conflict { samples: 0, ..conflict.clone() };
+        for conflict in conflicts.iter().filter(|conflict| !self.logged.contains(&key(conflict))) {
+            log.warn(
+                "part of a family is left out",
+                &[
+                    ("directory", &directories[conflict.source].name),
+                    ("family", &conflict.family),
+                    ("reason", &conflict.reason.as_str()),
+                    ("samples", &conflict.samples),
+                ],
+            );
+        }
+        self.logged = conflicts.iter().map(key).collect();
+    }
+}
+
+/// Locks; what a panic left is fine, since no panic can happen halfway through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
