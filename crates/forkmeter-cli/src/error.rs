@@ -10,7 +10,10 @@ use crate::escape::Terminal;
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The command line makes no sense; exit code 2.
-    Usage { command: &'static str, message: String },
+    Usage {
+        command: &'static str,
+        message: String,
+    },
     /// A directory cannot be read as a whole.
     Directory { path: PathBuf, source: io::Error },
     /// Standard output cannot be written.
@@ -20,7 +23,10 @@ pub(crate) enum Error {
     /// An address cannot be listened on.
     Listen { address: String, source: io::Error },
     /// The operating system refuses something that a server needs.
-    System { what: &'static str, source: io::Error },
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
     /// Reading the directories ended without a result.
     Read,
 }
@@ -93,7 +99,10 @@ impl std::error::Error for Error {
 pub(crate) fn check_directory(path: &Path) -> Result<(), Error> {
     match std::fs::read_dir(path) {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::Directory { path: path.to_owned(), source }),
+        Err(source) => Err(Error::Directory {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 

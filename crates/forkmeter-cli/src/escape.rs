@@ -10,7 +10,11 @@ pub(crate) struct Terminal<'a>(pub(crate) &'a str);
 impl fmt::Display for Terminal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
-            if is_hazardous(c) { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+            if is_hazardous(c) {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
         }
         Ok(())
     }
@@ -49,7 +53,10 @@ mod tests {
 
     #[test]
     fn nothing_active_passes() {
-        assert_eq!(Terminal("a\x1b[2J\nb\u{202e}é").to_string(), r"a\u{1b}[2J\nb\u{202e}é");
+        assert_eq!(
+            Terminal("a\x1b[2J\nb\u{202e}é").to_string(),
+            r"a\u{1b}[2J\nb\u{202e}é"
+        );
         assert_eq!(
             Html("<b a='1' c=\"2\">&\n").to_string(),
             "&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;\\n"

@@ -1,23 +1,35 @@
 //! The one place of the command that calls the encoders.
 
 use forkmeter_core::MetricFamily;
-use forkmeter_core::encode::{self, Escaping, Format};
+use forkmeter_core::encode::{self, EncodeError, Escaping, Format};
 
-use crate::error::Error;
+/// Holds an exposition, which is complete and valid in any case.
+#[derive(Debug)]
+pub(crate) struct Exposition {
+    /// The bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// What could not be written: an exemplar or timestamp that the format has no place for.
+    pub(crate) left_out: Option<EncodeError>,
+}
 
 /// Writes families in a format that a client negotiated.
-pub(crate) fn encode(families: &[MetricFamily], format: Format) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::new();
-    encode::encode(families, format, &mut out).map_err(|error| Error::Encode(error.into()))?;
-    Ok(out)
+pub(crate) fn encode(families: &[MetricFamily], format: Format) -> Exposition {
+    let mut bytes = Vec::new();
+    let left_out = encode::encode(families, format, &mut bytes).err();
+    Exposition { bytes, left_out }
 }
 
 /// Writes families in the text format 0.0.4.
-pub(crate) fn text(families: &[MetricFamily]) -> Result<Vec<u8>, Error> {
+pub(crate) fn text(families: &[MetricFamily]) -> Exposition {
     encode(families, Format::Text004)
 }
 
 /// Writes families in OpenMetrics 1.0, names outside the legacy set included as they are.
-pub(crate) fn openmetrics(families: &[MetricFamily]) -> Result<Vec<u8>, Error> {
-    encode(families, Format::OpenMetrics100 { escaping: Escaping::AllowUtf8 })
+pub(crate) fn openmetrics(families: &[MetricFamily]) -> Exposition {
+    encode(
+        families,
+        Format::OpenMetrics100 {
+            escaping: Escaping::AllowUtf8,
+        },
+    )
 }

@@ -48,19 +48,19 @@ impl Logger {
         Self { format }
     }
 
-    pub(crate) fn info(&self, message: &str, fields: Fields<'_>) {
+    pub(crate) fn info(self, message: &str, fields: Fields<'_>) {
         self.write(Level::Info, message, fields);
     }
 
-    pub(crate) fn warn(&self, message: &str, fields: Fields<'_>) {
+    pub(crate) fn warn(self, message: &str, fields: Fields<'_>) {
         self.write(Level::Warn, message, fields);
     }
 
-    pub(crate) fn error(&self, message: &str, fields: Fields<'_>) {
+    pub(crate) fn error(self, message: &str, fields: Fields<'_>) {
         self.write(Level::Error, message, fields);
     }
 
-    pub(crate) fn write(&self, level: Level, message: &str, fields: Fields<'_>) {
+    pub(crate) fn write(self, level: Level, message: &str, fields: Fields<'_>) {
         let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let mut line = match self.format {
             Format::Text => text_line(&time, level, message, fields),
@@ -77,7 +77,11 @@ fn text_line(time: &str, level: Level, message: &str, fields: Fields<'_>) -> Str
     for (name, value) in fields {
         let value = value.to_string();
         let plain = !value.is_empty() && !value.contains([' ', '"', '=', '\\']);
-        let quoted = if plain { value } else { format!("\"{}\"", value.replace('"', "\\\"")) };
+        let quoted = if plain {
+            value
+        } else {
+            format!("\"{}\"", value.replace('"', "\\\""))
+        };
         let _ = write!(line, " {name}={}", Terminal(&quoted));
     }
     line
@@ -106,7 +110,10 @@ mod tests {
             "a file is skipped",
             &[("path", &"/a/b.db"), ("cause", &"bad \"key\"\n")],
         );
-        assert_eq!(line, r#"T warn  a file is skipped path=/a/b.db cause="bad \"key\"\n""#);
+        assert_eq!(
+            line,
+            r#"T warn  a file is skipped path=/a/b.db cause="bad \"key\"\n""#
+        );
     }
 
     #[test]

@@ -22,8 +22,14 @@ use crate::error::Error;
 ///
 /// Reads the directory that the workers of a program count in (PROMETHEUS_MULTIPROC_DIR), written by
 /// forkmeter or by the official Python client, and merges it into what a Prometheus server can scrape.
+#[expect(clippy::doc_markdown, reason = "this is the help text")]
 #[derive(Debug, Parser)]
-#[command(name = "forkmeter", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "forkmeter",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 #[command(after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
@@ -49,7 +55,10 @@ enum Command {
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let own_matches = matches.subcommand().map(|(_, own)| own.clone()).unwrap_or_default();
+    let own_matches = matches
+        .subcommand()
+        .map(|(_, own)| own.clone())
+        .unwrap_or_default();
     match run(cli.command, &own_matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Usage { command, message }) => usage_error(command, message).exit(),

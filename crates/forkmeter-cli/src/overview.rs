@@ -106,7 +106,9 @@ impl Overview {
         let mut workers: Vec<Worker> = report.workers.iter().map(Worker::new).collect();
         workers.sort_by(|a, b| {
             let by_state = b.state.cmp(a.state);
-            by_state.then(a.started_seconds.total_cmp(&b.started_seconds)).then(a.tag.cmp(&b.tag))
+            by_state
+                .then(a.started_seconds.total_cmp(&b.started_seconds))
+                .then(a.tag.cmp(&b.tag))
         });
         let live_workers = report.workers.iter().filter(|worker| worker.alive).count();
         let mut files_by_state = BTreeMap::new();
@@ -125,13 +127,22 @@ impl Overview {
             lost_series: report.lost_series,
         };
         let read_seconds = took.as_secs_f64();
-        Self { directory, read_seconds, totals, files, workers, families }
+        Self {
+            directory,
+            read_seconds,
+            totals,
+            files,
+            workers,
+            families,
+        }
     }
 }
 
 /// Returns the space that files take on disk.
 pub(crate) fn size_bytes(files: &[FileReport]) -> u64 {
-    files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    files
+        .iter()
+        .fold(0, |sum, file| sum.saturating_add(file.bytes))
 }
 
 /// Returns how many series the living workers keep in memory.
@@ -200,9 +211,14 @@ fn series_count(family: &MetricFamily) -> usize {
     let same = |a: &LabelSet, b: &LabelSet| {
         let outer = |set: &LabelSet| set.iter().filter(|(name, _)| Some(*name) != inner).count();
         outer(a) == outer(b)
-            && a.iter().filter(|(name, _)| Some(*name) != inner).all(|(name, value)| b.get(name) == Some(value))
+            && a.iter()
+                .filter(|(name, _)| Some(*name) != inner)
+                .all(|(name, value)| b.get(name) == Some(value))
     };
-    let joints = family.samples.windows(2).filter(|two| !same(&two[0].labels, &two[1].labels));
+    let joints = family
+        .samples
+        .windows(2)
+        .filter(|two| !same(&two[0].labels, &two[1].labels));
     joints.count() + usize::from(!family.samples.is_empty())
 }
 
@@ -218,15 +234,21 @@ mod tests {
         for path in ["/a", "/b"] {
             let labels = LabelSet::from_pairs([("path", path)]);
             for bound in ["1.0", "+Inf"] {
-                family.samples.push(Sample::new("h_bucket", labels.with("le", bound), 1.0));
+                family
+                    .samples
+                    .push(Sample::new("h_bucket", labels.with("le", bound), 1.0));
             }
-            family.samples.push(Sample::new("h_count", labels.clone(), 1.0));
+            family
+                .samples
+                .push(Sample::new("h_count", labels.clone(), 1.0));
             family.samples.push(Sample::new("h_sum", labels, 1.0));
         }
         assert_eq!(series_count(&family), 2);
         let mut gauge = MetricFamily::new("g", "", MetricType::Gauge);
         for le in ["1", "2"] {
-            gauge.samples.push(Sample::new("g", LabelSet::from_pairs([("le", le)]), 1.0));
+            gauge
+                .samples
+                .push(Sample::new("g", LabelSet::from_pairs([("le", le)]), 1.0));
         }
         assert_eq!(series_count(&gauge), 2);
     }

@@ -19,15 +19,27 @@ pub(crate) struct Column {
 
 impl Column {
     pub(crate) const fn text(title: &'static str) -> Self {
-        Self { title, number: false, elastic: false }
+        Self {
+            title,
+            number: false,
+            elastic: false,
+        }
     }
 
     pub(crate) const fn elastic(title: &'static str) -> Self {
-        Self { title, number: false, elastic: true }
+        Self {
+            title,
+            number: false,
+            elastic: true,
+        }
     }
 
     pub(crate) const fn number(title: &'static str) -> Self {
-        Self { title, number: true, elastic: false }
+        Self {
+            title,
+            number: true,
+            elastic: false,
+        }
     }
 }
 
@@ -42,8 +54,10 @@ pub(crate) fn format<const N: usize>(
     rows: &[[String; N]],
     width: Option<usize>,
 ) -> String {
-    let rows: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| Terminal(cell).to_string())).collect();
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| Terminal(cell).to_string()))
+        .collect();
     let mut widths = columns.map(|column| column.title.width());
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -60,7 +74,11 @@ pub(crate) fn format<const N: usize>(
         for ((column, cell), &width) in columns.iter().zip(row).zip(&widths) {
             let cell = cut(cell, width);
             let padding = " ".repeat(width.saturating_sub(cell.width()));
-            let (before, after) = if column.number { (&*padding, "") } else { ("", &*padding) };
+            let (before, after) = if column.number {
+                (&*padding, "")
+            } else {
+                ("", &*padding)
+            };
             let _ = write!(line, "{before}{cell}{after}{:GAP$}", "");
         }
         text.push_str(line.trim_end());
@@ -77,7 +95,9 @@ fn shrink<const N: usize>(columns: &[Column; N], widths: &mut [usize; N], total:
             return;
         }
         let elastic = (0..N).filter(|&i| columns[i].elastic && widths[i] > LEAST_WIDTH);
-        let Some(widest) = elastic.max_by_key(|&i| widths[i]) else { return };
+        let Some(widest) = elastic.max_by_key(|&i| widths[i]) else {
+            return;
+        };
         widths[widest] -= 1;
     }
 }

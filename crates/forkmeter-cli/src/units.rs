@@ -47,7 +47,9 @@ pub(crate) fn duration(duration: Duration) -> String {
 
 /// Formats how long ago `unix_seconds` was, with one unit, or a dash where it is no time.
 pub(crate) fn age(unix_seconds: f64, now: SystemTime) -> String {
-    let Some(then) = time(unix_seconds) else { return "-".to_owned() };
+    let Some(then) = time(unix_seconds) else {
+        return "-".to_owned();
+    };
     let seconds = now.duration_since(then).unwrap_or_default().as_secs();
     match seconds {
         0..120 => format!("{seconds} s ago"),

@@ -9,11 +9,13 @@ use serde::{Serialize, Serializer};
 
 use crate::error::{Error, check_directory};
 use crate::escape::Terminal;
+use crate::exposition::{self, Exposition};
 use crate::overview::state_name;
 
 /// Print the merged metrics of a directory once.
 ///
 /// Files that cannot be read, or only in part, are named on standard error and the rest is printed.
+#[expect(clippy::doc_markdown, reason = "this is the help text")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -37,7 +39,7 @@ Examples:
 enum Format {
     /// The Prometheus text format, version 0.0.4
     Text,
-    /// `OpenMetrics` 1.0
+    /// OpenMetrics 1.0
     #[value(name = "openmetrics")]
     OpenMetrics,
     /// One JSON object; NaN and infinities are strings
@@ -49,29 +51,49 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_directory(&args.directory)?;
     let snapshot = DirectoryReader::new(&args.directory).read();
     warn_of_bad_files(&snapshot.report.files);
-    let text = match args.format {
-        Format::Text => crate::exposition::text(&snapshot.families)?,
-        Format::OpenMetrics => crate::exposition::openmetrics(&snapshot.families)?,
-        Format::Json => json(&snapshot.families)?,
+    let exposition = match args.format {
+        Format::Text => exposition::text(&snapshot.families),
+        Format::OpenMetrics => exposition::openmetrics(&snapshot.families),
+        Format::Json => Exposition {
+            bytes: json(&snapshot.families)?,
+            left_out: None,
+        },
     };
+    if let Some(error) = exposition.left_out {
+        let text = error.to_string();
+        // The metrics matter more than the warning.
+        let _ = writeln!(
+            io::stderr().lock(),
+            "forkmeter: warning: {}",
+            Terminal(&text)
+        );
+    }
     let mut out = io::stdout().lock();
-    out.write_all(&text).and_then(|()| out.flush()).map_err(Error::Output)
+    out.write_all(&exposition.bytes)
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)
 }
 
 /// Names every file that did not give all it should, on standard error.
-pub(crate) fn warn_of_bad_files(files: &[FileReport]) {
+fn warn_of_bad_files(files: &[FileReport]) {
     let mut err = io::stderr().lock();
     for file in files.iter().filter(|file| file.state != FileState::Ok) {
         let path = file.path.display().to_string();
         let state = state_name(file.state);
         // The metrics matter more than the warning.
-        let _ = writeln!(err, "forkmeter: warning: {}: {state}: {}", Terminal(&path), Terminal(&file.cause));
+        let _ = writeln!(
+            err,
+            "forkmeter: warning: {}: {state}: {}",
+            Terminal(&path),
+            Terminal(&file.cause)
+        );
     }
 }
 
 fn json(families: &[MetricFamily]) -> Result<Vec<u8>, Error> {
     let families = families.iter().map(JsonFamily::new).collect();
-    let mut text = serde_json::to_vec(&JsonDump { families }).map_err(|e| Error::Encode(e.into()))?;
+    let mut text =
+        serde_json::to_vec(&JsonDump { families }).map_err(|e| Error::Encode(e.into()))?;
     text.push(b'\n');
     Ok(text)
 }
@@ -174,11 +196,18 @@ mod tests {
     fn json_holds_any_float() {
         let mut family = MetricFamily::new("g", "h \"x\"", MetricType::Gauge);
         for value in [1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            family.samples.push(Sample::new("g", LabelSet::from_pairs([("a", "é\n")]), value));
+            family.samples.push(Sample::new(
+                "g",
+                LabelSet::from_pairs([("a", "é\n")]),
+                value,
+            ));
         }
         let value: serde_json::Value = serde_json::from_slice(&json(&[family]).unwrap()).unwrap();
         let samples = value["families"][0]["samples"].as_array().unwrap();
-        let values: Vec<_> = samples.iter().map(|sample| sample["value"].to_string()).collect();
+        let values: Vec<_> = samples
+            .iter()
+            .map(|sample| sample["value"].to_string())
+            .collect();
         assert_eq!(values, ["1.0", "\"NaN\"", "\"+Inf\"", "\"-Inf\""]);
         assert_eq!(samples[0]["labels"]["a"], "é\n");
     }

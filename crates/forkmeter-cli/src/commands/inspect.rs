@@ -14,6 +14,7 @@ use crate::table::{self, Column};
 use crate::units;
 
 /// Show the files, workers and families of a directory.
+#[expect(clippy::doc_markdown, reason = "this is the help text")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -53,7 +54,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let overview = Overview::new(args.directory.display().to_string(), &snapshot, took);
     let text = match args.output {
         Output::Text => {
-            let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+            let limit = if args.limit == 0 {
+                usize::MAX
+            } else {
+                args.limit
+            };
             text(&overview, limit, terminal_width(), SystemTime::now())
         }
         Output::Json => {
@@ -62,7 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         }
     };
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)
 }
 
 /// Returns the width of the terminal that the output goes to; nothing where it goes elsewhere.
@@ -89,22 +96,41 @@ fn summary(text: &mut String, totals: &Totals, read: Duration) {
         .iter()
         .map(|(state, count)| format!("{} {state}", units::count(*count as u64)))
         .collect();
-    let states = if states.is_empty() { String::new() } else { format!(" ({})", states.join(", ")) };
+    let states = if states.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", states.join(", "))
+    };
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<9} {value}");
     };
     let size = units::bytes(totals.size_bytes);
-    line("files", format!("{}{states}, {size} on disk", units::count(totals.files as u64)));
-    line("workers", format!("{} live, {} dead", totals.live_workers, totals.dead_workers));
+    line(
+        "files",
+        format!(
+            "{}{states}, {size} on disk",
+            units::count(totals.files as u64)
+        ),
+    );
+    line(
+        "workers",
+        format!("{} live, {} dead", totals.live_workers, totals.dead_workers),
+    );
     line("families", units::count(totals.families as u64));
     line("series", units::count(totals.series as u64));
     if totals.kept_series > 0 {
         let kept = units::count(totals.kept_series);
-        line("kept", format!("{kept} series in the memory of workers: the directory is full"));
+        line(
+            "kept",
+            format!("{kept} series in the memory of workers: the directory is full"),
+        );
     }
     if totals.lost_series > 0 {
         let lost = units::count(totals.lost_series);
-        line("lost", format!("{lost} series with workers that died while it was full"));
+        line(
+            "lost",
+            format!("{lost} series with workers that died while it was full"),
+        );
     }
     line("read in", units::duration(read));
 }
@@ -131,7 +157,11 @@ fn files(text: &mut String, overview: &Overview, limit: usize, width: Option<usi
         Column::number("ENTRIES"),
         Column::elastic("CAUSE"),
     ];
-    section(text, &table::format(columns, &rows, width), overview.files.len() - rows.len());
+    section(
+        text,
+        &table::format(columns, &rows, width),
+        overview.files.len() - rows.len(),
+    );
 }
 
 fn workers(
@@ -164,7 +194,11 @@ fn workers(
         Column::text("AGE"),
         Column::number("KEPT SERIES"),
     ];
-    section(text, &table::format(columns, &rows, width), overview.workers.len() - rows.len());
+    section(
+        text,
+        &table::format(columns, &rows, width),
+        overview.workers.len() - rows.len(),
+    );
 }
 
 fn families(text: &mut String, overview: &Overview, limit: usize, width: Option<usize>) {
@@ -189,13 +223,21 @@ fn families(text: &mut String, overview: &Overview, limit: usize, width: Option<
         Column::number("SAMPLES"),
         Column::elastic("HELP"),
     ];
-    section(text, &table::format(columns, &rows, width), overview.families.len() - rows.len());
+    section(
+        text,
+        &table::format(columns, &rows, width),
+        overview.families.len() - rows.len(),
+    );
 }
 
 fn section(text: &mut String, table: &str, left_out: usize) {
     text.push('\n');
     text.push_str(table);
     if left_out > 0 {
-        let _ = writeln!(text, "... and {} more (--limit 0 shows all)", units::count(left_out as u64));
+        let _ = writeln!(
+            text,
+            "... and {} more (--limit 0 shows all)",
+            units::count(left_out as u64)
+        );
     }
 }

@@ -18,6 +18,7 @@ use crate::serve::{self, Config, ListenAddress, Target};
 ///
 /// --label belongs to the DIR before it; given before the first DIR it belongs to every DIR. A label that an
 /// application sets itself is kept as exported_NAME, as Prometheus does.
+#[expect(clippy::doc_markdown, reason = "this is the help text")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -30,7 +31,11 @@ pub(crate) struct Args {
     labels: Vec<Label>,
 
     /// Where to listen: HOST:PORT, or :PORT for all interfaces; may be repeated
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9464"
+    )]
     listen_addresses: Vec<ListenAddress>,
 
     /// The path of the metrics
@@ -79,7 +84,10 @@ struct Label {
 
 /// Serves until a signal stops it.
 pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<(), Error> {
-    let targets = targets(&args, matches).map_err(|message| Error::Usage { command: "serve", message })?;
+    let targets = targets(&args, matches).map_err(|message| Error::Usage {
+        command: "serve",
+        message,
+    })?;
     serve::run(Config {
         targets,
         listen_addresses: args.listen_addresses,
@@ -98,20 +106,32 @@ fn targets(args: &Args, matches: &ArgMatches) -> Result<Vec<Target>, String> {
     let mut own = vec![LabelSet::empty(); args.directories.len()];
     for (label, index) in args.labels.iter().zip(indices("labels")) {
         let before = directory_indices.partition_point(|&directory| directory < index);
-        let set = if before == 0 { &mut common } else { &mut own[before - 1] };
+        let set = if before == 0 {
+            &mut common
+        } else {
+            &mut own[before - 1]
+        };
         if set.get(&label.name).is_some() {
-            return Err(format!("the label '{}' is given twice for the same DIR", label.name));
+            return Err(format!(
+                "the label '{}' is given twice for the same DIR",
+                label.name
+            ));
         }
         *set = set.with(&*label.name, &*label.value);
     }
     for (index, path) in args.directories.iter().enumerate() {
-        if args.directories[..index].iter().any(|other| same_directory(other, path)) {
+        if args.directories[..index]
+            .iter()
+            .any(|other| same_directory(other, path))
+        {
             return Err(format!("the directory '{}' is given twice", path.display()));
         }
     }
     let targets = args.directories.iter().zip(own).map(|(path, own)| Target {
         path: path.clone(),
-        labels: own.iter().fold(common.clone(), |all, (name, value)| all.with(name, value)),
+        labels: own
+            .iter()
+            .fold(common.clone(), |all, (name, value)| all.with(name, value)),
     });
     Ok(targets.collect())
 }
@@ -126,9 +146,13 @@ fn parse_label(text: &str) -> Result<Label, String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err("expected NAME=VALUE, for example service=web".to_owned());
     };
-    let legacy = |index: usize, c: char| c.is_ascii_alphabetic() || c == '_' || (index > 0 && c.is_ascii_digit());
+    let legacy = |index: usize, c: char| {
+        c.is_ascii_alphabetic() || c == '_' || (index > 0 && c.is_ascii_digit())
+    };
     if name.is_empty() || !name.chars().enumerate().all(|(index, c)| legacy(index, c)) {
-        return Err(format!("'{name}' is no label name: use letters, digits and _, a digit not first"));
+        return Err(format!(
+            "'{name}' is no label name: use letters, digits and _, a digit not first"
+        ));
     }
     if name.starts_with("__") || matches!(name, "le" | "quantile") {
         return Err(format!("the label name '{name}' is reserved"));
@@ -136,7 +160,10 @@ fn parse_label(text: &str) -> Result<Label, String> {
     if value.is_empty() {
         return Err(format!("the label '{name}' needs a value"));
     }
-    Ok(Label { name: name.to_owned(), value: value.to_owned() })
+    Ok(Label {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 fn parse_telemetry_path(path: &str) -> Result<String, String> {
@@ -151,10 +178,15 @@ fn parse_telemetry_path(path: &str) -> Result<String, String> {
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let time = text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text));
+    let time = text
+        .parse()
+        .map(Duration::from_secs)
+        .or_else(|_| humantime::parse_duration(text));
     match time {
         Ok(time) if time.is_zero() => Err("it must be more than 0".to_owned()),
-        Ok(time) if time > Duration::from_secs(86_400) => Err("it must be at most 1 day".to_owned()),
+        Ok(time) if time > Duration::from_secs(86_400) => {
+            Err("it must be at most 1 day".to_owned())
+        }
         Ok(time) => Ok(time),
         Err(error) => Err(format!("{error}; expected a time, for example 30s")),
     }
@@ -167,23 +199,39 @@ mod tests {
 
     fn parse(line: &str) -> Result<Vec<Target>, String> {
         let command = Args::augment_args(clap::Command::new("serve"));
-        let matches = command.try_get_matches_from(line.split(' ')).map_err(|e| e.to_string())?;
+        let matches = command
+            .try_get_matches_from(line.split(' '))
+            .map_err(|e| e.to_string())?;
         targets(&Args::from_arg_matches(&matches).unwrap(), &matches)
     }
 
     fn labels(line: &str) -> Vec<String> {
         let text = |(name, value): (&str, &str)| format!("{name}={value}");
         let all = parse(line).unwrap();
-        all.iter().map(|target| target.labels.iter().map(text).collect::<Vec<_>>().join(" ")).collect()
+        all.iter()
+            .map(|target| target.labels.iter().map(text).collect::<Vec<_>>().join(" "))
+            .collect()
     }
 
     #[test]
     fn labels_belong_to_the_directory_before_them() {
         assert_eq!(labels("serve /a /b"), ["", ""]);
-        assert_eq!(labels("serve /a --label x=1 /b --label=x=2 --label y=a=b,c"), ["x=1", "x=2 y=a=b,c"]);
-        assert_eq!(labels("serve --label z=a /a --label x=1 /b"), ["x=1 z=a", "z=a"]);
-        assert_eq!(labels("serve --label z=a /a --label z=b /b"), ["z=b", "z=a"]);
-        assert_eq!(labels("serve --web.telemetry-path /m --label x=1 /a"), ["x=1"]);
+        assert_eq!(
+            labels("serve /a --label x=1 /b --label=x=2 --label y=a=b,c"),
+            ["x=1", "x=2 y=a=b,c"]
+        );
+        assert_eq!(
+            labels("serve --label z=a /a --label x=1 /b"),
+            ["x=1 z=a", "z=a"]
+        );
+        assert_eq!(
+            labels("serve --label z=a /a --label z=b /b"),
+            ["z=b", "z=a"]
+        );
+        assert_eq!(
+            labels("serve --web.telemetry-path /m --label x=1 /a"),
+            ["x=1"]
+        );
     }
 
     #[test]

@@ -20,12 +20,21 @@ impl FromStr for ListenAddress {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || "expected HOST:PORT or :PORT, for example 127.0.0.1:9464".to_owned();
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
-        let port = port.parse().map_err(|_| format!("'{port}' is no port; {}", expected()))?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let port = port
+            .parse()
+            .map_err(|_| format!("'{port}' is no port; {}", expected()))?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         if bare.is_none() && host.contains(':') {
-            return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
+            return Err(format!(
+                "an IPv6 address stands in brackets: [{host}]:{port}"
+            ));
         }
-        Ok(Self { host: bare.unwrap_or(host).to_owned(), port })
+        Ok(Self {
+            host: bare.unwrap_or(host).to_owned(),
+            port,
+        })
     }
 }
 
@@ -43,9 +52,15 @@ impl ListenAddress {
     /// Binds the first of the addresses that the host has; all interfaces are `[::]`, which takes IPv4 as
     /// well, or `0.0.0.0` on a machine without IPv6.
     pub(crate) fn bind(&self) -> Result<TcpListener, Error> {
-        let listener = self.addresses().and_then(|addresses| TcpListener::bind(&*addresses));
-        let listener = listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-        listener.map_err(|source| Error::Listen { address: self.to_string(), source })
+        let listener = self
+            .addresses()
+            .and_then(|addresses| TcpListener::bind(&*addresses));
+        let listener =
+            listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+        listener.map_err(|source| Error::Listen {
+            address: self.to_string(),
+            source,
+        })
     }
 
     fn addresses(&self) -> io::Result<Vec<SocketAddr>> {

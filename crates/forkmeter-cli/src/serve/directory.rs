@@ -37,7 +37,11 @@ pub(crate) struct DirectoryRead {
 impl Directory {
     pub(crate) fn new(target: Target) -> Self {
         let reader = DirectoryReader::new(&target.path);
-        Self { target, reader, watch: Watch::default() }
+        Self {
+            target,
+            reader,
+            watch: Watch::default(),
+        }
     }
 
     /// Forgets what the reader kept between reads.
@@ -46,12 +50,15 @@ impl Directory {
     }
 
     /// Reads the directory as it is now, and logs what is new.
-    pub(crate) fn read(&mut self, log: &Logger) -> DirectoryRead {
+    pub(crate) fn read(&mut self, log: Logger) -> DirectoryRead {
         let started = Instant::now();
-        let trouble = std::fs::read_dir(&self.target.path).err().map(|error| error.to_string());
+        let trouble = std::fs::read_dir(&self.target.path)
+            .err()
+            .map(|error| error.to_string());
         let snapshot = self.reader.read();
         let took = started.elapsed();
-        self.watch.look(&self.target.path, trouble.as_deref(), &snapshot.report, log);
+        self.watch
+            .look(&self.target.path, trouble.as_deref(), &snapshot.report, log);
         DirectoryRead {
             name: self.target.path.to_string_lossy().into_owned(),
             labels: self.target.labels.clone(),
@@ -75,11 +82,14 @@ struct Watch {
 const MOST_LINES: usize = 100;
 
 impl Watch {
-    fn look(&mut self, path: &Path, trouble: Option<&str>, report: &Report, log: &Logger) {
+    fn look(&mut self, path: &Path, trouble: Option<&str>, report: &Report, log: Logger) {
         let path = path.display();
         if trouble != self.trouble.as_deref() {
             match trouble {
-                Some(cause) => log.warn("directory cannot be read", &[("directory", &path), ("cause", &cause)]),
+                Some(cause) => log.warn(
+                    "directory cannot be read",
+                    &[("directory", &path), ("cause", &cause)],
+                ),
                 None => log.info("directory can be read again", &[("directory", &path)]),
             }
             self.trouble = trouble.map(str::to_owned);
@@ -94,19 +104,25 @@ impl Watch {
                     &[("directory", &path), ("series", &kept)],
                 );
             } else {
-                log.info("workers keep no series in memory any more", &[("directory", &path)]);
+                log.info(
+                    "workers keep no series in memory any more",
+                    &[("directory", &path)],
+                );
             }
         }
         if report.lost_series > self.lost_series {
             log.warn(
                 "workers died with series that they could not write",
-                &[("directory", &path), ("series", &(report.lost_series - self.lost_series))],
+                &[
+                    ("directory", &path),
+                    ("series", &(report.lost_series - self.lost_series)),
+                ],
             );
         }
         self.lost_series = report.lost_series;
     }
 
-    fn look_at_files(&mut self, report: &Report, log: &Logger) {
+    fn look_at_files(&mut self, report: &Report, log: Logger) {
         let mut seen = HashMap::with_capacity(self.bad_files.len());
         let (mut lines, mut left_out) = (0, 0_usize);
         for file in &report.files {
@@ -131,11 +147,17 @@ impl Watch {
             let (level, message) = match file.state {
                 FileState::Empty => (Level::Info, "file holds nothing yet"),
                 FileState::Vanished => (Level::Info, "file went away while it was read"),
-                FileState::Truncated | FileState::Corrupt => (Level::Warn, "file is read in part only"),
+                FileState::Truncated | FileState::Corrupt => {
+                    (Level::Warn, "file is read in part only")
+                }
                 _ => (Level::Warn, "file is skipped"),
             };
             let state = state_name(file.state);
-            log.write(level, message, &[("path", &path), ("state", &state), ("cause", &file.cause)]);
+            log.write(
+                level,
+                message,
+                &[("path", &path), ("state", &state), ("cause", &file.cause)],
+            );
             seen.insert(file.path.clone(), file.state);
         }
         if left_out > 0 {

@@ -12,7 +12,7 @@ use axum::routing::get;
 use forkmeter_core::encode::{self, Format};
 
 use super::page;
-use super::scrape::{Scrape, Scraper};
+use super::scrape::Scraper;
 use crate::error::Error;
 use crate::log::Logger;
 
@@ -40,12 +40,26 @@ const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// Makes the pages: metrics, landing page, health.
 pub(crate) fn router(scraper: Scraper, telemetry_path: &str, log: Logger) -> Router {
-    let site = Site { scraper, telemetry_path: telemetry_path.to_owned(), log, last: Mutex::default() };
+    let site = Site {
+        scraper,
+        telemetry_path: telemetry_path.to_owned(),
+        log,
+        last: Mutex::default(),
+    };
     Router::new()
-        .route(telemetry_path, get(metrics).options(options).fallback(wrong_method))
+        .route(
+            telemetry_path,
+            get(metrics).options(options).fallback(wrong_method),
+        )
         .route("/", get(landing).options(options).fallback(wrong_method))
-        .route("/-/healthy", get(healthy).options(options).fallback(wrong_method))
-        .route("/-/ready", get(ready).options(options).fallback(wrong_method))
+        .route(
+            "/-/healthy",
+            get(healthy).options(options).fallback(wrong_method),
+        )
+        .route(
+            "/-/ready",
+            get(ready).options(options).fallback(wrong_method),
+        )
         .fallback(not_found)
         .with_state(Arc::new(site))
 }
@@ -78,7 +92,10 @@ fn exposition(format: Format, gzip: bool, body: Bytes) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("Accept, Accept-Encoding"),
+    );
     if gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -101,7 +118,10 @@ async fn landing(State(site): State<Arc<Site>>) -> Response {
 
 fn html_page(html: String) -> Response {
     const HEADERS: [(HeaderName, HeaderValue); 4] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
         // Nothing is loaded and nothing runs, whatever a label holds.
         (
             header::CONTENT_SECURITY_POLICY,
@@ -110,7 +130,10 @@ fn html_page(html: String) -> Response {
                  frame-ancestors 'none'",
             ),
         ),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (HEADERS, html).into_response()
@@ -130,11 +153,20 @@ async fn options() -> Response {
 
 async fn wrong_method(method: Method) -> Response {
     let text = format!("{method} is not possible here; use GET\n");
-    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, ALLOWED)], text).into_response()
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        [(header::ALLOW, ALLOWED)],
+        text,
+    )
+        .into_response()
 }
 
 async fn not_found(State(site): State<Arc<Site>>, uri: Uri) -> Response {
-    let text = format!("there is no page {}; the metrics are at {}\n", uri.path(), site.telemetry_path);
+    let text = format!(
+        "there is no page {}; the metrics are at {}\n",
+        uri.path(),
+        site.telemetry_path
+    );
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
@@ -149,12 +181,17 @@ impl Site {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Read))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(Error::Read))
 }
 
 /// Joins the values of a header that may stand several times.
 fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let values: Vec<&str> = values.collect();
     (!values.is_empty()).then(|| values.join(", "))
 }

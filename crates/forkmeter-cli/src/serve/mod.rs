@@ -68,14 +68,20 @@ pub(crate) fn run(config: Config) -> Result<(), Error> {
     for target in &config.targets {
         if target.path.exists() && !target.path.is_dir() {
             let source = std::io::ErrorKind::NotADirectory.into();
-            return Err(Error::Directory { path: target.path.clone(), source });
+            return Err(Error::Directory {
+                path: target.path.clone(),
+                source,
+            });
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(WORK_THREADS)
         .build()
-        .map_err(|source| Error::System { what: "start the server", source })?;
+        .map_err(|source| Error::System {
+            what: "start the server",
+            source,
+        })?;
     let result = runtime.block_on(serve(config, log));
     stop(runtime);
     result
@@ -90,7 +96,10 @@ async fn serve(config: Config, log: Logger) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let mut listeners = Vec::new();
     for address in &config.listen_addresses {
-        let failed = |source| Error::Listen { address: address.to_string(), source };
+        let failed = |source| Error::Listen {
+            address: address.to_string(),
+            source,
+        };
         let listener = TcpListener::from_std(address.bind()?).map_err(failed)?;
         listeners.push((listener.local_addr().map_err(failed)?, listener));
     }
@@ -126,9 +135,16 @@ async fn serve(config: Config, log: Logger) -> Result<(), Error> {
 
 fn log_start(config: &Config, log: Logger) {
     for (index, target) in config.targets.iter().enumerate() {
-        let labels: Vec<_> = target.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let labels: Vec<_> = target
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value:?}"))
+            .collect();
         let path = target.path.display();
-        log.info("serving directory", &[("directory", &path), ("labels", &labels.join(","))]);
+        log.info(
+            "serving directory",
+            &[("directory", &path), ("labels", &labels.join(","))],
+        );
         let same = |other: &&Target| !union::told_apart(&other.labels, &target.labels);
         if let Some(other) = config.targets[..index].iter().find(same) {
             log.warn(
@@ -148,8 +164,16 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|source| Error::System { what: "handle signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let listen = |kind| {
+            signal(kind).map_err(|source| Error::System {
+                what: "handle signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -182,7 +206,8 @@ impl Server {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
-                        self.log.warn("a connection cannot be accepted", &[("cause", &error)]);
+                        self.log
+                            .warn("a connection cannot be accepted", &[("cause", &error)]);
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -20,7 +20,10 @@ const MOST_FILES: usize = 50;
 
 /// Writes the page.
 pub(crate) fn landing(scrape: &Scrape, telemetry_path: &str, last: Option<LastScrape>) -> String {
-    let mut page = Page { html: String::with_capacity(16 * 1024), now: scrape.time };
+    let mut page = Page {
+        html: String::with_capacity(16 * 1024),
+        now: scrape.time,
+    };
     let overviews: Vec<Overview> = scrape
         .directories
         .iter()
@@ -29,7 +32,9 @@ pub(crate) fn landing(scrape: &Scrape, telemetry_path: &str, last: Option<LastSc
     page.head(telemetry_path);
     page.trouble(scrape, &overviews);
     page.totals(scrape, &overviews, last);
-    page.families(&Family::biggest_first(&scrape.families[..scrape.merged_families]));
+    page.families(&Family::biggest_first(
+        &scrape.families[..scrape.merged_families],
+    ));
     for (read, overview) in scrape.directories.iter().zip(&overviews) {
         page.directory(read, overview);
     }
@@ -65,7 +70,10 @@ impl Page {
     fn foot(&mut self, scrape: &Scrape) {
         let time = humantime::format_rfc3339_seconds(self.now);
         let took = units::duration(scrape.took);
-        put!(self, "</main>\n<footer>Read at {time} in {took}. Reload to read again.</footer>\n</body>\n</html>\n");
+        put!(
+            self,
+            "</main>\n<footer>Read at {time} in {took}. Reload to read again.</footer>\n</body>\n</html>\n"
+        );
     }
 
     /// Says first what needs somebody's attention.
@@ -74,7 +82,10 @@ impl Page {
         for (read, overview) in scrape.directories.iter().zip(overviews) {
             let name = Html(&read.name);
             if let Some(cause) = &read.trouble {
-                lines.push(format!("<code>{name}</code> cannot be read: {}", Html(cause)));
+                lines.push(format!(
+                    "<code>{name}</code> cannot be read: {}",
+                    Html(cause)
+                ));
             }
             let totals = &overview.totals;
             if totals.kept_series > 0 {
@@ -86,7 +97,9 @@ impl Page {
             }
             if totals.lost_series > 0 {
                 let lost = units::count(totals.lost_series);
-                lines.push(format!("{lost} series of <code>{name}</code> were lost with workers that died."));
+                lines.push(format!(
+                    "{lost} series of <code>{name}</code> were lost with workers that died."
+                ));
             }
         }
         for conflict in scrape.conflicts.iter().take(MOST_FILES) {
@@ -99,24 +112,41 @@ impl Page {
             ));
         }
         if !lines.is_empty() {
-            let items: String = lines.iter().map(|line| format!("<li>{line}</li>\n")).collect();
-            put!(self, "<section class=\"trouble\">\n<h2>Needs attention</h2>\n<ul>\n{items}</ul>\n</section>\n");
+            let items = lines.join(
+                "</li>
+<li>",
+            );
+            put!(
+                self,
+                "<section class=\"trouble\">\n<h2>Needs attention</h2>\n<ul>\n<li>{items}</li>\n</ul>\n</section>\n"
+            );
         }
     }
 
     fn totals(&mut self, scrape: &Scrape, overviews: &[Overview], last: Option<LastScrape>) {
-        let sum = |of: fn(&Totals) -> u64| units::count(overviews.iter().map(|o| of(&o.totals)).sum());
+        let sum =
+            |of: fn(&Totals) -> u64| units::count(overviews.iter().map(|o| of(&o.totals)).sum());
         put!(self, "<section>\n<h2>Overview</h2>\n<dl>\n");
         self.fact("Series", &sum(|totals| totals.series as u64), "");
         self.fact("Families", &units::count(scrape.merged_families as u64), "");
         let dead = format!("{} dead", sum(|totals| totals.dead_workers as u64));
-        self.fact("Live workers", &sum(|totals| totals.live_workers as u64), &dead);
+        self.fact(
+            "Live workers",
+            &sum(|totals| totals.live_workers as u64),
+            &dead,
+        );
         self.fact("Files", &sum(|totals| totals.files as u64), "");
-        let bytes = overviews.iter().map(|overview| overview.totals.size_bytes).sum();
+        let bytes = overviews
+            .iter()
+            .map(|overview| overview.totals.size_bytes)
+            .sum();
         self.fact("On disk", &units::bytes(bytes), "");
         match last {
             Some(last) => {
-                let ago = last.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let ago = last
+                    .time
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap_or_default();
                 let ago = units::age(ago.as_secs_f64(), self.now);
                 let note = format!("{}, {ago}", units::bytes(last.size_bytes));
                 self.fact("Last scrape", &units::duration(last.took), &note);
@@ -127,14 +157,26 @@ impl Page {
     }
 
     fn fact(&mut self, name: &str, value: &str, note: &str) {
-        let note = if note.is_empty() { String::new() } else { format!(" <small>{}</small>", Html(note)) };
-        put!(self, "<div><dt>{}</dt><dd>{}{note}</dd></div>\n", Html(name), Html(value));
+        let note = if note.is_empty() {
+            String::new()
+        } else {
+            format!(" <small>{}</small>", Html(note))
+        };
+        put!(
+            self,
+            "<div><dt>{}</dt><dd>{}{note}</dd></div>\n",
+            Html(name),
+            Html(value)
+        );
     }
 
     fn families(&mut self, families: &[Family]) {
         put!(self, "<section>\n<h2>Biggest families</h2>\n");
         let Some(biggest) = families.first() else {
-            put!(self, "<p class=\"soft\">No metrics yet: no worker has counted anything.</p>\n</section>\n");
+            put!(
+                self,
+                "<p class=\"soft\">No metrics yet: no worker has counted anything.</p>\n</section>\n"
+            );
             return;
         };
         let most = biggest.series.max(1);
@@ -166,14 +208,28 @@ impl Page {
 
     fn directory(&mut self, read: &DirectoryRead, overview: &Overview) {
         let name = Html(&overview.directory);
-        put!(self, "<section>\n<h2><span class=\"mono\">{name}</span>{}</h2>\n<dl>\n", labels(&read.labels));
+        put!(
+            self,
+            "<section>\n<h2><span class=\"mono\">{name}</span>{}</h2>\n<dl>\n",
+            labels(&read.labels)
+        );
         let totals = &overview.totals;
         self.fact("Series", &units::count(totals.series as u64), "");
         let dead = format!("{} dead", units::count(totals.dead_workers as u64));
-        self.fact("Live workers", &units::count(totals.live_workers as u64), &dead);
+        self.fact(
+            "Live workers",
+            &units::count(totals.live_workers as u64),
+            &dead,
+        );
         let states = totals.files_by_state.iter();
-        let states: Vec<_> = states.map(|(state, files)| format!("{} {state}", units::count(*files as u64))).collect();
-        self.fact("Files", &units::count(totals.files as u64), &states.join(", "));
+        let states: Vec<_> = states
+            .map(|(state, files)| format!("{} {state}", units::count(*files as u64)))
+            .collect();
+        self.fact(
+            "Files",
+            &units::count(totals.files as u64),
+            &states.join(", "),
+        );
         self.fact("On disk", &units::bytes(totals.size_bytes), "");
         self.fact("Read in", &units::duration(read.took), "");
         put!(self, "</dl>\n");
@@ -225,7 +281,11 @@ impl Page {
              <th class=\"number\">Kept series</th></tr></thead>\n<tbody>\n"
         );
         for worker in overview.workers.iter().take(MOST_WORKERS) {
-            let tone = if worker.state == "live" { "good" } else { "soft" };
+            let tone = if worker.state == "live" {
+                "good"
+            } else {
+                "soft"
+            };
             put!(
                 self,
                 "<tr><td class=\"plain mono\">{}</td><td class=\"number\">{}</td>\
@@ -246,12 +306,21 @@ impl Page {
     fn left_out(&mut self, all: usize, shown: usize) {
         if all > shown {
             let more = units::count((all - shown) as u64);
-            put!(self, "<p class=\"soft\">and {more} more; forkmeter inspect shows all</p>\n");
+            put!(
+                self,
+                "<p class=\"soft\">and {more} more; forkmeter inspect shows all</p>\n"
+            );
         }
     }
 }
 
 fn labels(labels: &LabelSet) -> String {
-    let label = |(name, value)| format!(" <span class=\"label\">{}={}</span>", Html(name), Html(value));
+    let label = |(name, value)| {
+        format!(
+            " <span class=\"label\">{}={}</span>",
+            Html(name),
+            Html(value)
+        )
+    };
     labels.iter().map(label).collect()
 }

@@ -35,6 +35,8 @@ pub(crate) struct Scrape {
     pub(crate) time: SystemTime,
     /// How long it took.
     pub(crate) took: Duration,
+    log: Logger,
+    left_out: Arc<Mutex<Option<String>>>,
     rendered: Mutex<Vec<Rendered>>,
 }
 
@@ -56,16 +58,42 @@ impl Scrape {
         }
         let plain = match rendered.iter().find(known(false)) {
             Some(rendered) => rendered.body.clone(),
-            None => Bytes::from(exposition::encode(&self.families, format)?),
+            None => self.encode(format),
         };
-        let body = if gzip { Bytes::from(compress(&plain)?) } else { plain };
-        rendered.push(Rendered { format, gzip, body: body.clone() });
+        let body = if gzip {
+            Bytes::from(compress(&plain)?)
+        } else {
+            plain
+        };
+        rendered.push(Rendered {
+            format,
+            gzip,
+            body: body.clone(),
+        });
         Ok(body)
+    }
+
+    /// Encodes, and logs what the format has no place for unless that was the last thing logged.
+    fn encode(&self, format: Format) -> Bytes {
+        let exposition = exposition::encode(&self.families, format);
+        if let Some(error) = exposition.left_out {
+            let cause = error.to_string();
+            let mut logged = lock(&self.left_out);
+            if logged.as_deref() != Some(&*cause) {
+                self.log
+                    .warn("part of an exposition is left out", &[("cause", &cause)]);
+                *logged = Some(cause);
+            }
+        }
+        Bytes::from(exposition.bytes)
     }
 }
 
 fn compress(plain: &[u8]) -> Result<Vec<u8>, Error> {
-    let failed = |source: io::Error| Error::System { what: "compress the answer", source };
+    let failed = |source: io::Error| Error::System {
+        what: "compress the answer",
+        source,
+    };
     let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
     encoder.write_all(plain).map_err(failed)?;
     encoder.finish().map_err(failed)
@@ -95,13 +123,25 @@ struct Directories {
     list: Vec<Directory>,
     /// The conflicts that were logged.
     logged: HashSet<Conflict>,
+    /// What an encoder left out and was logged.
+    left_out: Arc<Mutex<Option<String>>>,
 }
 
 impl Scraper {
     pub(crate) fn new(targets: Vec<Target>, log: Logger) -> Self {
         let list = targets.into_iter().map(Directory::new).collect();
-        let directories = Mutex::new(Directories { list, logged: HashSet::new() });
-        Self { shared: Arc::new(Shared { log, queue: Mutex::default(), directories }) }
+        let directories = Mutex::new(Directories {
+            list,
+            logged: HashSet::new(),
+            left_out: Arc::default(),
+        });
+        Self {
+            shared: Arc::new(Shared {
+                log,
+                queue: Mutex::default(),
+                directories,
+            }),
+        }
     }
 
     /// Reads all directories as they are at some moment after the call.
@@ -138,7 +178,7 @@ impl Shared {
                 return;
             }
             let mut directories = lock(&self.directories);
-            let read = catch_unwind(AssertUnwindSafe(|| directories.read(&self.log)));
+            let read = catch_unwind(AssertUnwindSafe(|| directories.read(self.log)));
             if let Ok(scrape) = read {
                 let scrape = Arc::new(scrape);
                 for waiter in waiting {
@@ -155,10 +195,13 @@ impl Shared {
 }
 
 impl Directories {
-    fn read(&mut self, log: &Logger) -> Scrape {
+    fn read(&mut self, log: Logger) -> Scrape {
         let started = Instant::now();
-        let mut directories: Vec<DirectoryRead> =
-            self.list.iter_mut().map(|directory| directory.read(log)).collect();
+        let mut directories: Vec<DirectoryRead> = self
+            .list
+            .iter_mut()
+            .map(|directory| directory.read(log))
+            .collect();
         let sources = directories.iter_mut().map(|directory| Source {
             labels: directory.labels.clone(),
             families: std::mem::take(&mut directory.snapshot.families),
@@ -174,15 +217,28 @@ impl Directories {
             conflicts,
             time: SystemTime::now(),
             took: started.elapsed(),
+            log,
+            left_out: Arc::clone(&self.left_out),
             rendered: Mutex::default(),
         }
     }
 
     /// Logs every conflict that the last read did not have.
-    fn log_conflicts(&mut self, directories: &[DirectoryRead], conflicts: &[Conflict], log: &Logger) {
+    fn log_conflicts(
+        &mut self,
+        directories: &[DirectoryRead],
+        conflicts: &[Conflict],
+        log: Logger,
+    ) {
         // How many samples are concerned changes with every new series.
-        let key = |conflict: &Conflict| Conflict { samples: 0, ..conflict.clone() };
-        for conflict in conflicts.iter().filter(|conflict| !self.logged.contains(&key(conflict))) {
+        let key = |conflict: &Conflict| Conflict {
+            samples: 0,
+            ..conflict.clone()
+        };
+        for conflict in conflicts
+            .iter()
+            .filter(|conflict| !self.logged.contains(&key(conflict)))
+        {
             log.warn(
                 "part of a family is left out",
                 &[

@@ -28,7 +28,10 @@ struct Facts<'a> {
 impl Facts<'_> {
     /// Makes one sample per directory.
     fn per_directory(&self, value: impl Fn(&DirectoryRead) -> f64) -> Vec<(LabelSet, f64)> {
-        self.directories.iter().map(|read| (directory_label(read), value(read))).collect()
+        self.directories
+            .iter()
+            .map(|read| (directory_label(read), value(read)))
+            .collect()
     }
 
     /// Makes one sample per directory and value of a second label.
@@ -66,7 +69,12 @@ const ALL: [Own; 10] = [
         kind: MetricType::Info,
         unit: "",
         help: "The version of the exporter.",
-        samples: |_| vec![(LabelSet::from_pairs([("version", env!("CARGO_PKG_VERSION"))]), 1.0)],
+        samples: |_| {
+            vec![(
+                LabelSet::from_pairs([("version", env!("CARGO_PKG_VERSION"))]),
+                1.0,
+            )]
+        },
     },
     Own {
         family: "forkmeter_directory_readable",
@@ -93,10 +101,17 @@ const ALL: [Own; 10] = [
         samples: |facts| {
             let samples = |directory, reason| {
                 let own = |c: &&Conflict| c.source == directory && c.reason == reason;
-                facts.conflicts.iter().filter(own).map(|conflict| conflict.samples as u64).sum()
+                facts
+                    .conflicts
+                    .iter()
+                    .filter(own)
+                    .map(|conflict| conflict.samples as u64)
+                    .sum()
             };
             let reasons = ("reason", &Reason::ALL[..]);
-            facts.per_directory_and(reasons, Reason::as_str, |index, _, reason| samples(index, reason))
+            facts.per_directory_and(reasons, Reason::as_str, |index, _, reason| {
+                samples(index, reason)
+            })
         },
     },
     Own {
@@ -106,9 +121,17 @@ const ALL: [Own; 10] = [
         unit: "",
         help: "Files in the directory, by what reading them gave.",
         samples: |facts| {
-            facts.per_directory_and(("state", &FILE_STATES[..]), state_name, |_, report, state| {
-                report.files.iter().filter(|file| file.state == state).count() as u64
-            })
+            facts.per_directory_and(
+                ("state", &FILE_STATES[..]),
+                state_name,
+                |_, report, state| {
+                    report
+                        .files
+                        .iter()
+                        .filter(|file| file.state == state)
+                        .count() as u64
+                },
+            )
         },
     },
     Own {
@@ -117,7 +140,9 @@ const ALL: [Own; 10] = [
         kind: MetricType::Gauge,
         unit: "",
         help: "Series that live workers keep in memory because they cannot be written.",
-        samples: |facts| facts.per_directory(|read| float(kept_series(&read.snapshot.report.workers))),
+        samples: |facts| {
+            facts.per_directory(|read| float(kept_series(&read.snapshot.report.workers)))
+        },
     },
     Own {
         family: "forkmeter_lost_series",
@@ -150,16 +175,27 @@ const ALL: [Own; 10] = [
         unit: "",
         help: "Workers that the directory knows, by whether they live.",
         samples: |facts| {
-            facts.per_directory_and(("state", &[true, false][..]), worker_state, |_, report, alive| {
-                report.workers.iter().filter(|worker| worker.alive == alive).count() as u64
-            })
+            facts.per_directory_and(
+                ("state", &[true, false][..]),
+                worker_state,
+                |_, report, alive| {
+                    report
+                        .workers
+                        .iter()
+                        .filter(|worker| worker.alive == alive)
+                        .count() as u64
+                },
+            )
         },
     },
 ];
 
 /// Tells whether a name is the exporter's own.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    name.starts_with("forkmeter_") && ALL.iter().any(|own| own.family == name || own.sample == name)
+    name.starts_with("forkmeter_")
+        && ALL
+            .iter()
+            .any(|own| own.family == name || own.sample == name)
 }
 
 /// Appends the exporter's families, by name.
@@ -168,12 +204,17 @@ pub(crate) fn append(
     directories: &[DirectoryRead],
     conflicts: &[Conflict],
 ) {
-    let facts = Facts { directories, conflicts };
+    let facts = Facts {
+        directories,
+        conflicts,
+    };
     for own in &ALL {
         let samples = (own.samples)(&facts).into_iter();
         families.push(MetricFamily {
             unit: own.unit.into(),
-            samples: samples.map(|(labels, value)| Sample::new(own.sample, labels, value)).collect(),
+            samples: samples
+                .map(|(labels, value)| Sample::new(own.sample, labels, value))
+                .collect(),
             ..MetricFamily::new(own.family, own.help, own.kind)
         });
     }

@@ -59,7 +59,10 @@ pub(crate) fn union(
     sources: Vec<Source>,
     reserved: impl Fn(&str) -> bool,
 ) -> (Vec<MetricFamily>, Vec<Conflict>) {
-    let mut union = Union { several: sources.len() > 1, ..Union::default() };
+    let mut union = Union {
+        several: sources.len() > 1,
+        ..Union::default()
+    };
     let labels: Vec<LabelSet> = sources.iter().map(|source| source.labels.clone()).collect();
     for (index, source) in sources.into_iter().enumerate() {
         for mut family in source.families {
@@ -89,7 +92,12 @@ struct Union {
 
 impl Union {
     fn conflict(&mut self, source: usize, family: &Arc<str>, reason: Reason, samples: usize) {
-        self.conflicts.push(Conflict { source, family: Arc::clone(family), reason, samples });
+        self.conflicts.push(Conflict {
+            source,
+            family: Arc::clone(family),
+            reason,
+            samples,
+        });
     }
 
     fn add(&mut self, source: usize, mut family: MetricFamily, labels: &[LabelSet]) {
@@ -101,8 +109,14 @@ impl Union {
         let known = self.claims.get(&family.name).copied();
         let known = known.filter(|&index| self.families[index].name == family.name);
         // Within one source, overlapping names are not the union's business.
-        let foreign = |&index: &usize| Some(index) != known && self.origins[index].iter().any(|&o| o != source);
-        if claims.iter().filter_map(|name| self.claims.get(name)).any(foreign) {
+        let foreign = |&index: &usize| {
+            Some(index) != known && self.origins[index].iter().any(|&o| o != source)
+        };
+        if claims
+            .iter()
+            .filter_map(|name| self.claims.get(name))
+            .any(foreign)
+        {
             self.conflict(source, &family.name, Reason::Name, family.samples.len());
             return;
         }
@@ -116,7 +130,9 @@ impl Union {
             self.conflict(source, &family.name, Reason::Type, family.samples.len());
             return;
         }
-        let rivals = self.origins[index].iter().filter(|&&origin| !told_apart(&labels[origin], &labels[source]));
+        let rivals = self.origins[index]
+            .iter()
+            .filter(|&&origin| !told_apart(&labels[origin], &labels[source]));
         if rivals.count() > 0 {
             let left_out = drop_known_series(&self.families[index], &mut family);
             if left_out > 0 {
@@ -155,7 +171,8 @@ fn relabel(sample: &mut Sample, labels: &LabelSet) {
     if labels.is_empty() {
         return;
     }
-    let mut pairs: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(sample.labels.len() + labels.len());
+    let mut pairs: Vec<(Arc<str>, Arc<str>)> =
+        Vec::with_capacity(sample.labels.len() + labels.len());
     for (name, value) in sample.labels.iter_shared() {
         let mut name = Arc::clone(name);
         if labels.get(&name).is_some() {
@@ -165,13 +182,18 @@ fn relabel(sample: &mut Sample, labels: &LabelSet) {
         }
         pairs.push((name, Arc::clone(value)));
     }
-    pairs.extend(labels.iter_shared().map(|(name, value)| (Arc::clone(name), Arc::clone(value))));
+    pairs.extend(
+        labels
+            .iter_shared()
+            .map(|(name, value)| (Arc::clone(name), Arc::clone(value))),
+    );
     sample.labels = LabelSet::from_pairs(pairs);
 }
 
 /// Tells whether no series of the one can have the labels of a series of the other.
 pub(crate) fn told_apart(a: &LabelSet, b: &LabelSet) -> bool {
-    a.iter().any(|(name, value)| b.get(name).is_some_and(|other| other != value))
+    a.iter()
+        .any(|(name, value)| b.get(name).is_some_and(|other| other != value))
 }
 
 /// Removes the series of `family` that `known` has, and returns how many samples that were.
@@ -192,22 +214,34 @@ mod tests {
     use super::*;
     use forkmeter_core::MetricType;
 
-    fn family(name: &str, kind: MetricType, samples: &[(&str, &[(&str, &str)], f64)]) -> MetricFamily {
-        let sample = |(name, labels, value): &(&str, &[(&str, &str)], f64)| {
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+    fn family(name: &str, kind: MetricType, samples: &[Row<'_>]) -> MetricFamily {
+        let sample = |(name, labels, value): &Row<'_>| {
             Sample::new(*name, LabelSet::from_pairs(labels.iter().copied()), *value)
         };
         let samples = samples.iter().map(sample).collect();
-        MetricFamily { samples, ..MetricFamily::new(name, "help", kind) }
+        MetricFamily {
+            samples,
+            ..MetricFamily::new(name, "help", kind)
+        }
     }
 
     fn source(labels: &[(&str, &str)], families: Vec<MetricFamily>) -> Source {
-        Source { labels: LabelSet::from_pairs(labels.iter().copied()), families }
+        Source {
+            labels: LabelSet::from_pairs(labels.iter().copied()),
+            families,
+        }
     }
 
     fn show(families: &[MetricFamily]) -> Vec<String> {
         let samples = families.iter().flat_map(|family| &family.samples);
         let text = |sample: &Sample| {
-            let labels: Vec<_> = sample.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+            let labels: Vec<_> = sample
+                .labels
+                .iter()
+                .map(|(n, v)| format!("{n}={v}"))
+                .collect();
             format!("{}{{{}}} {}", sample.name, labels.join(","), sample.value)
         };
         samples.map(text).collect()
@@ -215,7 +249,13 @@ mod tests {
 
     #[test]
     fn families_of_one_name_become_one() {
-        let counter = || family("c", MetricType::Counter, &[("c_total", &[("zone", "x")], 1.0)]);
+        let counter = || {
+            family(
+                "c",
+                MetricType::Counter,
+                &[("c_total", &[("zone", "x")], 1.0)],
+            )
+        };
         let gauge = || family("g", MetricType::Gauge, &[("g", &[], 2.0)]);
         let sources = vec![
             source(&[("zone", "a")], vec![counter()]),
@@ -225,48 +265,83 @@ mod tests {
         assert_eq!(conflicts, []);
         assert_eq!(
             show(&families),
-            ["c_total{exported_zone=x,zone=a} 1", "c_total{exported_zone=x,zone=b} 1", "g{zone=b} 2"]
+            [
+                "c_total{exported_zone=x,zone=a} 1",
+                "c_total{exported_zone=x,zone=b} 1",
+                "g{zone=b} 2"
+            ]
         );
     }
 
     #[test]
     fn a_renamed_label_never_meets_another() {
         let labels: &[(&str, &str)] = &[("a", "1"), ("exported_a", "2")];
-        let sources = vec![source(&[("a", "0")], vec![family("g", MetricType::Gauge, &[("g", labels, 1.0)])])];
+        let sources = vec![source(
+            &[("a", "0")],
+            vec![family("g", MetricType::Gauge, &[("g", labels, 1.0)])],
+        )];
         let (families, _) = union(sources, |_| false);
-        assert_eq!(show(&families), ["g{a=0,exported_a=2,exported_exported_a=1} 1"]);
+        assert_eq!(
+            show(&families),
+            ["g{a=0,exported_a=2,exported_exported_a=1} 1"]
+        );
     }
 
     #[test]
     fn contradictions_are_left_out_and_named() {
         let sources = vec![
-            source(&[], vec![
-                family("a", MetricType::Gauge, &[("a", &[], 1.0)]),
-                family("h", MetricType::Histogram, &[("h_bucket", &[("le", "+Inf")], 1.0), ("h_count", &[], 1.0)]),
-            ]),
-            source(&[], vec![
-                family("a", MetricType::Counter, &[("a_total", &[], 2.0)]),
-                family("h_count", MetricType::Gauge, &[("h_count", &[], 2.0)]),
-                family("mine", MetricType::Gauge, &[("mine", &[], 2.0)]),
-                family("h", MetricType::Histogram, &[
-                    ("h_bucket", &[("le", "1.0")], 2.0),
-                    ("h_bucket", &[("le", "+Inf")], 2.0),
-                    ("h_count", &[], 2.0),
-                    ("h_count", &[("path", "/")], 2.0),
-                ]),
-            ]),
+            source(
+                &[],
+                vec![
+                    family("a", MetricType::Gauge, &[("a", &[], 1.0)]),
+                    family(
+                        "h",
+                        MetricType::Histogram,
+                        &[("h_bucket", &[("le", "+Inf")], 1.0), ("h_count", &[], 1.0)],
+                    ),
+                ],
+            ),
+            source(
+                &[],
+                vec![
+                    family("a", MetricType::Counter, &[("a_total", &[], 2.0)]),
+                    family("h_count", MetricType::Gauge, &[("h_count", &[], 2.0)]),
+                    family("mine", MetricType::Gauge, &[("mine", &[], 2.0)]),
+                    family(
+                        "h",
+                        MetricType::Histogram,
+                        &[
+                            ("h_bucket", &[("le", "1.0")], 2.0),
+                            ("h_bucket", &[("le", "+Inf")], 2.0),
+                            ("h_count", &[], 2.0),
+                            ("h_count", &[("path", "/")], 2.0),
+                        ],
+                    ),
+                ],
+            ),
         ];
         let (families, conflicts) = union(sources, |name| name == "mine");
         assert_eq!(
             show(&families),
-            ["a{} 1", "h_bucket{le=+Inf} 1", "h_count{} 1", "h_count{path=/} 2"]
+            [
+                "a{} 1",
+                "h_bucket{le=+Inf} 1",
+                "h_count{} 1",
+                "h_count{path=/} 2"
+            ]
         );
-        let named: Vec<_> = conflicts.iter().map(|c| (c.source, &*c.family, c.reason, c.samples)).collect();
-        assert_eq!(named, [
-            (1, "a", Reason::Type, 1),
-            (1, "h_count", Reason::Name, 1),
-            (1, "mine", Reason::Name, 1),
-            (1, "h", Reason::Duplicate, 3),
-        ]);
+        let named: Vec<_> = conflicts
+            .iter()
+            .map(|c| (c.source, &*c.family, c.reason, c.samples))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                (1, "a", Reason::Type, 1),
+                (1, "h_count", Reason::Name, 1),
+                (1, "mine", Reason::Name, 1),
+                (1, "h", Reason::Duplicate, 3),
+            ]
+        );
     }
 }
