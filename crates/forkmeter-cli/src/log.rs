@@ -9,7 +9,7 @@ use crate::escape::Terminal;
 /// Names the form of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Time, level, message, then `name=value` fields.
+    /// Time, level, message, then name=value fields.
     #[default]
     Text,
     /// One JSON object per line.

@@ -20,7 +20,7 @@ use crate::serve::{self, Config, ListenAddress, Target};
 /// application sets itself is kept as exported_NAME, as Prometheus does.
 #[expect(clippy::doc_markdown, reason = "this is the help text")]
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub(crate) struct Args {
     /// The directories that workers count in (their PROMETHEUS_MULTIPROC_DIR)
     #[arg(value_name = "DIR", required = true)]
@@ -64,6 +64,8 @@ pub(crate) struct Args {
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
     log_format: log::Format,
 }
+
+const USAGE: &str = "forkmeter serve [OPTIONS] <DIR [--label NAME=VALUE]...>...";
 
 const EXAMPLES: &str = "\
 Examples:
