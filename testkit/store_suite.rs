@@ -328,7 +328,7 @@ pub(crate) mod cases {
 
     pub(crate) fn threads_that_count_together_lose_nothing(store: &Arc<dyn Store>) {
         const THREADS: usize = 4;
-        const ROUNDS: u32 = 5_000;
+        const ROUNDS: u32 = 30_000;
         let counter = Arc::new(descriptor("together", MetricType::Counter, &["l"]));
         let histogram = Arc::new(descriptor("observed", MetricType::Histogram, &[]));
         thread::scope(|scope| {
@@ -341,7 +341,7 @@ pub(crate) mod cases {
                         shared.add(0, 1.0);
                         observed.add(0, 0.5);
                         observed.add(1, 1.0);
-                        if round % 100 == 0 {
+                        if round % 600 == 0 {
                             let label = format!("{number}-{round}");
                             store.intern(counter, &[&label]).add(0, 1.0);
                         }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::error::{ErrorKind, Result};
 use super::family::{DynFamily, Family};
-use super::name::{NameParts, NameScheme};
+use super::name::NameParts;
 use super::{DEFAULT_UPPER_BOUNDS, Metric, histogram};
-use crate::model::{Descriptor, LabelSet, MetricType, MultiprocessMode};
+use crate::model::{
+    Descriptor, LabelSet, MetricType, MultiprocessMode, NameScheme, validate_label_names,
+};
 use crate::registry::{Registered, Registry};
 use crate::store::Store;
 
@@ -229,7 +231,13 @@ impl<M: Metric, S> Builder<M, S> {
             label_names.push(Arc::clone(label));
             const_values.push(Arc::clone(value));
         }
-        check_labels(M::KIND, &name, &label_names, self.scheme)?;
+        let names = label_names.iter().map(|name| &**name);
+        validate_label_names(names, &name, M::KIND, self.scheme).map_err(|cause| {
+            ErrorKind::InvalidLabelName {
+                family: name.as_str().into(),
+                cause,
+            }
+        })?;
         let upper_bounds = match M::KIND {
             MetricType::Histogram => {
                 let bounds = self
@@ -268,46 +276,6 @@ fn shaped<M: Metric, S: Shape<M>>(family: DynFamily<M>) -> S::Output {
 mod sealed {
     /// Keeps other crates from implementing [`Shape`](super::Shape).
     pub trait Sealed {}
-}
-
-fn check_labels(
-    kind: MetricType,
-    family: &str,
-    label_names: &[Arc<str>],
-    scheme: NameScheme,
-) -> Result<()> {
-    let reserved = match kind {
-        MetricType::Histogram => "le",
-        MetricType::Summary => "quantile",
-        MetricType::StateSet => family,
-        _ => "",
-    };
-    for (index, name) in label_names.iter().enumerate() {
-        let label = || (**name).into();
-        let family = || family.into();
-        if !scheme.allows_label_name(name) {
-            return Err(ErrorKind::InvalidLabelName {
-                family: family(),
-                label: label(),
-            }
-            .into());
-        }
-        if name.starts_with("__") || **name == *reserved {
-            return Err(ErrorKind::ReservedLabelName {
-                family: family(),
-                label: label(),
-            }
-            .into());
-        }
-        if label_names[..index].contains(name) {
-            return Err(ErrorKind::RepeatedLabelName {
-                family: family(),
-                label: label(),
-            }
-            .into());
-        }
-    }
-    Ok(())
 }
 
 fn check_states(family: &str, states: &[Arc<str>]) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{ErrorKind, Result};
-use super::{Builder, Metric, Series, exemplar, sealed};
+use super::{Builder, Metric, Series, check_exemplar, sealed};
 use crate::model::{Exemplar, LabelSet, MetricType};
 use crate::store::Slots;
 
@@ -80,11 +80,11 @@ impl Counter {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidAmount`] as for [`Counter::try_inc_by`]. [`ErrorKind::ExemplarTooLong`] or
-    /// [`ErrorKind::InvalidExemplarLabel`] when the labels cannot be exposed; the amount is counted even so.
+    /// [`ErrorKind::InvalidAmount`] as for [`Counter::try_inc_by`]. [`ErrorKind::InvalidExemplar`]
+    /// when the labels cannot be exposed; the amount is counted even so.
     pub fn try_inc_by_with_exemplar(&self, amount: f64, labels: LabelSet) -> Result<()> {
         self.try_inc_by(amount)?;
-        exemplar::check(&labels)?;
+        check_exemplar(&labels)?;
         self.slots.set_exemplar(
             0,
             Exemplar {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::NameError;
 use crate::registry::Registered;
 
 /// Shorthand for results of this area.
@@ -18,31 +19,17 @@ pub struct Error(Box<ErrorKind>);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The name is empty or, under the legacy rules, has a character that they do not allow.
+    /// The family's name is not valid.
     InvalidName {
-        /// The name as it was given.
-        name: Box<str>,
+        /// The name and what is wrong with it.
+        cause: NameError,
     },
-    /// A label name that is empty or, under the legacy rules, has a character that they do not allow.
+    /// A label name is not valid, reserved for the metric type, or declared twice.
     InvalidLabelName {
         /// The family.
         family: Box<str>,
-        /// The label name.
-        label: Box<str>,
-    },
-    /// A label name that starts with `__` or that the metric type uses itself (`le`, `quantile`, the state set's name).
-    ReservedLabelName {
-        /// The family.
-        family: Box<str>,
-        /// The label name.
-        label: Box<str>,
-    },
-    /// A label name that stands twice in the declaration.
-    RepeatedLabelName {
-        /// The family.
-        family: Box<str>,
-        /// The label name.
-        label: Box<str>,
+        /// The label name and what is wrong with it.
+        cause: NameError,
     },
     /// Another number of label values than the family has label names.
     LabelCount {
@@ -96,15 +83,10 @@ pub enum ErrorKind {
         /// The amount.
         amount: f64,
     },
-    /// Exemplar labels with more characters than expositions may carry.
-    ExemplarTooLong {
-        /// The characters over all names and values.
-        characters: usize,
-    },
-    /// An exemplar label whose name is empty or starts with `__`.
-    InvalidExemplarLabel {
-        /// The label name.
-        label: Box<str>,
+    /// Labels of an exemplar that cannot be exposed: an invalid name, or too many characters.
+    InvalidExemplar {
+        /// The name and what is wrong with it.
+        cause: NameError,
     },
     /// A fact of an info metric with the name of one of its labels.
     OverlappingFact {
@@ -153,18 +135,9 @@ impl From<ErrorKind> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            ErrorKind::InvalidName { name } => write!(f, "invalid metric name {name:?}"),
-            ErrorKind::InvalidLabelName { family, label } => {
-                write!(f, "invalid label name {label:?} of metric {family:?}")
-            }
-            ErrorKind::ReservedLabelName { family, label } => {
-                write!(f, "label name {label:?} of metric {family:?} is reserved")
-            }
-            ErrorKind::RepeatedLabelName { family, label } => {
-                write!(
-                    f,
-                    "label name {label:?} of metric {family:?} is declared twice"
-                )
+            ErrorKind::InvalidName { cause } | ErrorKind::InvalidExemplar { cause } => cause.fmt(f),
+            ErrorKind::InvalidLabelName { family, cause } => {
+                write!(f, "metric {family:?}: {cause}")
             }
             ErrorKind::LabelCount {
                 family,
@@ -209,15 +182,6 @@ impl fmt::Display for Error {
                     "a counter can only rise by a non-negative amount, got {amount}"
                 )
             }
-            ErrorKind::ExemplarTooLong { characters } => {
-                write!(
-                    f,
-                    "exemplar labels have {characters} characters, at most 128 are allowed"
-                )
-            }
-            ErrorKind::InvalidExemplarLabel { label } => {
-                write!(f, "invalid exemplar label name {label:?}")
-            }
             ErrorKind::OverlappingFact { family, fact } => {
                 write!(
                     f,
@@ -235,4 +199,13 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            ErrorKind::InvalidName { cause }
+            | ErrorKind::InvalidLabelName { cause, .. }
+            | ErrorKind::InvalidExemplar { cause } => Some(cause),
+            _ => None,
+        }
+    }
+}

@@ -27,7 +27,6 @@
 mod builder;
 mod counter;
 mod error;
-mod exemplar;
 mod family;
 mod gauge;
 mod histogram;
@@ -43,18 +42,16 @@ use std::sync::Arc;
 pub use builder::{Builder, Dynamic, Labelled, Shape, Single};
 pub use counter::Counter;
 pub use error::{Error, ErrorKind, Result};
-pub use exemplar::MAX_EXEMPLAR_CHARACTERS;
 pub use family::{DynFamily, Family};
 pub use gauge::{Gauge, InProgress};
 pub use histogram::{DEFAULT_UPPER_BOUNDS, Histogram, exponential_bounds, linear_bounds};
 pub use info::Info;
-pub use name::NameScheme;
 pub(crate) use name::claimed_suffixes;
 pub use stateset::StateSet;
 pub use summary::Summary;
 pub use untyped::Untyped;
 
-use crate::model::{Descriptor, MetricType};
+use crate::model::{Descriptor, LabelSet, MetricType, NameScheme, validate_exemplar_labels};
 use crate::store::{Slots, Store};
 
 /// Is a kind of metric: a handle to one series.
@@ -76,6 +73,12 @@ pub struct Series<'a> {
     /// All label values, those of constant labels included.
     label_values: &'a [&'a str],
     slots: Arc<dyn Slots>,
+}
+
+/// Checks the labels of an exemplar.
+fn check_exemplar(labels: &LabelSet) -> Result<()> {
+    validate_exemplar_labels(labels, NameScheme::Utf8)
+        .map_err(|cause| ErrorKind::InvalidExemplar { cause }.into())
 }
 
 mod sealed {

@@ -1,41 +1,7 @@
-//! How a family's name is made of its parts, and what it may look like.
+//! How a family's name is made of its parts.
 
 use super::error::{ErrorKind, Result};
-use crate::model::MetricType;
-
-/// Says which characters names may have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum NameScheme {
-    /// Letters, digits, `_` and (metric names only) `:`, not starting with a digit.
-    Legacy,
-    /// Any text that is not empty.
-    #[default]
-    Utf8,
-}
-
-impl NameScheme {
-    /// Tells whether `name` may be a metric's name.
-    pub(super) fn allows_metric_name(self, name: &str) -> bool {
-        match self {
-            Self::Utf8 => !name.is_empty(),
-            Self::Legacy => is_legacy(name, |byte| byte == b':'),
-        }
-    }
-
-    /// Tells whether `name` may be a label's name.
-    pub(super) fn allows_label_name(self, name: &str) -> bool {
-        match self {
-            Self::Utf8 => !name.is_empty(),
-            Self::Legacy => is_legacy(name, |_| false),
-        }
-    }
-}
-
-fn is_legacy(name: &str, also: impl Fn(u8) -> bool) -> bool {
-    let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || also(byte);
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(letter) && bytes.all(|byte| letter(byte) || byte.is_ascii_digit())
-}
+use crate::model::{MetricType, NameError, NameScheme, validate_metric_name};
 
 /// Holds the parts of a name as they were declared.
 #[derive(Clone, Debug, Default)]
@@ -49,10 +15,9 @@ pub(super) struct NameParts {
 impl NameParts {
     /// Returns the family's name: the parts joined with `_`, a counter's `_total` taken off, the unit put at the end.
     pub(super) fn family_name(&self, kind: MetricType, scheme: NameScheme) -> Result<String> {
-        let invalid = |name: &str| ErrorKind::InvalidName { name: name.into() };
-        if self.name.is_empty() {
-            return Err(invalid("").into());
-        }
+        let invalid = |cause: NameError| ErrorKind::InvalidName { cause };
+        // An empty name must not pass as its namespace.
+        validate_metric_name(&self.name, NameScheme::Utf8).map_err(invalid)?;
         let mut full = String::new();
         for part in [&self.namespace, &self.subsystem] {
             if !part.is_empty() {
@@ -77,11 +42,8 @@ impl NameParts {
                 full.push_str(&self.unit);
             }
         }
-        if scheme.allows_metric_name(&full) {
-            Ok(full)
-        } else {
-            Err(invalid(&full).into())
-        }
+        validate_metric_name(&full, scheme).map_err(invalid)?;
+        Ok(full)
     }
 }
 
@@ -131,8 +93,12 @@ mod tests {
             ),
             (Gauge, ["", "", "requests_total", ""], "requests_total"),
             (Gauge, ["", "", "seconds", "seconds"], "seconds_seconds"),
-            (Gauge, ["", "", "", ""], "invalid metric name \"\""),
-            (Gauge, ["", "", "0", ""], "invalid metric name \"0\""),
+            (Gauge, ["", "", "", ""], "invalid metric name: it is empty"),
+            (
+                Gauge,
+                ["", "", "0", ""],
+                "invalid metric name \"0\": it starts with the digit 0",
+            ),
             (Gauge, ["", "", "a:b", ""], "a:b"),
             (
                 Info,
@@ -142,14 +108,5 @@ mod tests {
         ] {
             assert_eq!(name_of(kind, parts), expected, "{parts:?}");
         }
-    }
-
-    #[test]
-    fn schemes_differ_in_the_characters_they_allow() {
-        assert!(NameScheme::Utf8.allows_metric_name("http.größe"));
-        assert!(!NameScheme::Legacy.allows_metric_name("http.size"));
-        assert!(!NameScheme::Legacy.allows_label_name("a:b"));
-        assert!(NameScheme::Legacy.allows_label_name("_a1"));
-        assert!(!NameScheme::Utf8.allows_label_name(""));
     }
 }

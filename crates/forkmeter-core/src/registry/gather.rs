@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{Collector, Registry, RestrictedRegistry, State, What, target_info_family};
+use crate::encode::{Format, encode};
 use crate::model::{LabelSet, MetricFamily, Sample};
 use crate::store::Collected;
 
@@ -13,6 +14,37 @@ use crate::store::Collected;
 pub trait Gather: Send + Sync {
     /// Collects the families to expose.
     fn gather(&self) -> Collected;
+
+    /// Collects the families and encodes them.
+    ///
+    /// What could not be collected or written is left out of the body and named in the errors; the body is a
+    /// complete exposition even so.
+    fn expose(&self, format: Format) -> Exposition {
+        let Collected {
+            families,
+            mut errors,
+        } = self.gather();
+        let mut body = Vec::new();
+        if let Err(error) = encode(&families, format, &mut body) {
+            errors.push(error.to_string());
+        }
+        Exposition {
+            content_type: format.content_type(),
+            body,
+            errors,
+        }
+    }
+}
+
+/// Holds the answer to a scrape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposition {
+    /// The value of the `Content-Type` header.
+    pub content_type: &'static str,
+    /// The encoded families.
+    pub body: Vec<u8>,
+    /// What was left out and why, in words for a log.
+    pub errors: Vec<String>,
 }
 
 impl Gather for Registry {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use collector::Collector;
-pub use gather::Gather;
+pub use gather::{Exposition, Gather};
 pub use restricted::RestrictedRegistry;
 
 use crate::fork;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forkmeter_core::metric::{
-    Counter, DynFamily, ErrorKind, Gauge, Histogram, Info, NameScheme, StateSet, Summary, Untyped,
+    Counter, DynFamily, ErrorKind, Gauge, Histogram, Info, StateSet, Summary, Untyped,
 };
+use forkmeter_core::model::NameScheme;
 use forkmeter_core::registry::Registry;
 use forkmeter_core::store::HeapStore;
 use forkmeter_core::{LabelSet, MultiprocessMode};
@@ -84,7 +85,7 @@ fn exemplars_that_cannot_be_exposed_do_not_stop_counting() {
         .try_inc_by_with_exemplar(1.0, labels(127))
         .unwrap_err();
     assert!(
-        matches!(error.kind(), ErrorKind::ExemplarTooLong { characters: 129 }),
+        matches!(error.kind(), ErrorKind::InvalidExemplar { .. }),
         "{error}"
     );
     counter.inc_with_exemplar([("__reserved", "x")]);
@@ -295,7 +296,7 @@ fn constant_labels_are_on_every_series() {
         .register(&registry)
         .unwrap_err();
     assert!(
-        matches!(error.kind(), ErrorKind::RepeatedLabelName { .. }),
+        matches!(error.kind(), ErrorKind::InvalidLabelName { .. }),
         "{error}"
     );
 }
@@ -368,17 +369,17 @@ fn wrong_declarations_are_refused() {
         ),
     ];
     let expected = [
-        "invalid metric name \"\"",
-        "invalid metric name \"a b\"",
-        "invalid label name \"a.b\" of metric \"c\"",
-        "label name \"__a\" of metric \"c\" is reserved",
-        "label name \"a\" of metric \"c\" is declared twice",
-        "label name \"le\" of metric \"h\" is reserved",
-        "label name \"quantile\" of metric \"s\" is reserved",
+        "invalid metric name: it is empty",
+        "invalid metric name \"a b\": ' ' at byte 1 is not a letter, a digit, '_' or ':'",
+        "metric \"c\": invalid label name \"a.b\": '.' at byte 1 is not a letter, a digit or '_'",
+        "metric \"c\": reserved label name \"__a\": names starting with \"__\" are internal",
+        "metric \"c\": duplicate label name \"a\"",
+        "metric \"h\": reserved label name \"le\": a histogram uses it itself",
+        "metric \"s\": reserved label name \"quantile\": a summary uses it itself",
         "upper bounds of \"h\" must ascend strictly, 1 does not",
         "state set \"st\" needs states, each once",
         "state set \"st\" needs states, each once",
-        "label name \"st\" of metric \"st\" is reserved",
+        "metric \"st\": reserved label name \"st\": a stateset uses it itself",
         "metric \"i\" is of a type that cannot have a unit, got \"bytes\"",
     ];
     assert_eq!(cases, expected);

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use forkmeter_core::encode::Format;
 use forkmeter_core::metric::{Counter, DynFamily, Gauge, Histogram, Summary};
 use forkmeter_core::registry::{Collector, Gather, Registry};
-use forkmeter_core::store::{HeapStore, Store};
-use forkmeter_core::{LabelSet, MetricFamily, MetricType, Sample};
+use forkmeter_core::store::{Collected, HeapStore, Slots, Store};
+use forkmeter_core::{Descriptor, LabelSet, MetricFamily, MetricType, Sample, Timestamp};
 
 fn registry() -> Registry {
     Registry::new(Arc::new(HeapStore::new(|| 1_700_000_000.0)))
@@ -171,6 +172,77 @@ fn an_unregistered_family_is_gone_and_its_names_are_free() {
     let other = Counter::builder("c", "").register(&registry).unwrap();
     assert_eq!(other.get(), 0.0);
     assert_eq!(sample_names(&registry), ["c_total"]);
+}
+
+/// Keeps what was declared, as a store does that other workers share.
+#[derive(Debug)]
+struct Shared(HeapStore);
+
+impl Store for Shared {
+    fn declare(&self, descriptor: &Arc<Descriptor>) {
+        self.0.declare(descriptor);
+    }
+
+    fn intern(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<dyn Slots> {
+        self.0.intern(descriptor, label_values)
+    }
+
+    fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
+        self.0.remove(descriptor, label_values)
+    }
+
+    fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+        self.0.series(descriptor)
+    }
+
+    fn set_info(&self, descriptor: &Arc<Descriptor>, label_values: &[&str], facts: LabelSet) {
+        self.0.set_info(descriptor, label_values, facts);
+    }
+
+    fn collect(&self) -> Collected {
+        self.0.collect()
+    }
+}
+
+#[test]
+fn a_family_that_was_unregistered_here_is_not_shown_though_others_count_on() {
+    let store: Arc<dyn Store> = Arc::new(Shared(HeapStore::new(|| 0.0)));
+    let registry = Registry::new(Arc::clone(&store));
+    let here = Counter::builder("c", "").register(&registry).unwrap();
+    here.inc();
+    registry.unregister("c").unwrap();
+    assert_eq!(sample_names(&registry), [""; 0]);
+    assert_eq!(sample_names(&Registry::new(store)), ["c_total"]);
+    let again = Counter::builder("c", "").register(&registry).unwrap();
+    again.inc();
+    assert_eq!(here.get(), 2.0);
+    assert_eq!(sample_names(&registry), ["c_total"]);
+}
+
+#[test]
+fn an_exposition_is_complete_and_names_what_is_missing() {
+    let registry = registry();
+    Counter::builder("c", "Help.")
+        .register(&registry)
+        .unwrap()
+        .inc();
+    let mut odd = gauge_family("odd", &[("a", 1.0)]);
+    odd.samples[0].timestamp = Some(Timestamp::Seconds(f64::NAN));
+    registry
+        .register_collector(fixed(vec![odd], false))
+        .unwrap();
+    let exposition = registry.expose(Format::Text004);
+    assert_eq!(
+        String::from_utf8(exposition.body).unwrap(),
+        "# HELP c_total Help.\n# TYPE c_total counter\nc_total 1.0\n# HELP odd \n# TYPE odd gauge\nodd{l=\"a\"} 1.0\n"
+    );
+    assert_eq!(
+        exposition.content_type,
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    assert_eq!(exposition.errors.len(), 1, "{:?}", exposition.errors);
+    let view = registry.restricted(["c_total"]).expose(Format::Text004);
+    assert!(view.errors.is_empty() && view.body.ends_with(b"c_total 1.0\n"));
 }
 
 #[test]

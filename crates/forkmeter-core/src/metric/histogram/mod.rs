@@ -9,7 +9,7 @@ pub(super) use buckets::checked;
 pub use buckets::{DEFAULT_UPPER_BOUNDS, exponential_bounds, linear_bounds};
 
 use super::error::Result;
-use super::{Builder, Metric, Series, exemplar, sealed};
+use super::{Builder, Metric, Series, check_exemplar, sealed};
 use crate::model::{
     Descriptor, Exemplar, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, LabelSet, MetricType,
 };
@@ -97,12 +97,10 @@ impl Histogram {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ExemplarTooLong`](super::ErrorKind::ExemplarTooLong) or
-    /// [`ErrorKind::InvalidExemplarLabel`](super::ErrorKind::InvalidExemplarLabel) when the labels cannot be
-    /// exposed; the value is observed even so.
+    /// [`ErrorKind::InvalidExemplar`](super::ErrorKind::InvalidExemplar) when the labels cannot be exposed; the value is observed even so.
     pub fn try_observe_with_exemplar(&self, value: f64, labels: LabelSet) -> Result<()> {
         let slot = self.record(value);
-        exemplar::check(&labels)?;
+        check_exemplar(&labels)?;
         if let Some(slot) = slot {
             self.slots.set_exemplar(
                 slot,
