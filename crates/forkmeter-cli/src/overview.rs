@@ -8,6 +8,8 @@ use forkmeter_core::{LabelSet, MetricFamily, MetricType};
 use forkmeter_shm::reader::{FileReport, FileState, Snapshot, WorkerReport};
 use serde::Serialize;
 
+use crate::units;
+
 /// Describes one directory as it was during one read.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Overview {
@@ -25,7 +27,7 @@ pub(crate) struct Overview {
     pub(crate) families: Vec<Family>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Totals {
     pub(crate) files: usize,
     pub(crate) files_by_state: BTreeMap<&'static str, usize>,
@@ -149,6 +151,32 @@ pub(crate) fn size_bytes(files: &[FileReport]) -> u64 {
 pub(crate) fn kept_series(workers: &[WorkerReport]) -> u64 {
     let live = workers.iter().filter(|worker| worker.alive);
     live.fold(0, |sum, worker| sum.saturating_add(worker.kept_series))
+}
+
+impl Totals {
+    /// Adds what another directory has.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        for (state, files) in &other.files_by_state {
+            *self.files_by_state.entry(state).or_default() += files;
+        }
+        self.size_bytes = self.size_bytes.saturating_add(other.size_bytes);
+        self.families += other.families;
+        self.series += other.series;
+        self.live_workers += other.live_workers;
+        self.dead_workers += other.dead_workers;
+        self.kept_series = self.kept_series.saturating_add(other.kept_series);
+        self.lost_series = self.lost_series.saturating_add(other.lost_series);
+    }
+
+    /// Says how many files are in each state, for example `5 ok, 1 foreign`.
+    pub(crate) fn files_by_state_text(&self) -> String {
+        let states = FILE_STATES.map(state_name).into_iter();
+        let states = states.filter_map(|state| Some((state, self.files_by_state.get(state)?)));
+        let text =
+            |(state, files): (&str, &usize)| format!("{} {state}", units::count(*files as u64));
+        states.map(text).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl File {

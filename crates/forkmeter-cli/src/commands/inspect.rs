@@ -91,15 +91,11 @@ fn text(overview: &Overview, limit: usize, width: Option<usize>, now: SystemTime
 }
 
 fn summary(text: &mut String, totals: &Totals, read: Duration) {
-    let states: Vec<String> = totals
-        .files_by_state
-        .iter()
-        .map(|(state, count)| format!("{} {state}", units::count(*count as u64)))
-        .collect();
+    let states = totals.files_by_state_text();
     let states = if states.is_empty() {
-        String::new()
+        states
     } else {
-        format!(" ({})", states.join(", "))
+        format!(" ({states})")
     };
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<9} {value}");

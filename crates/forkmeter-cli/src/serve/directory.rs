@@ -1,6 +1,7 @@
 //! One directory that is read again and again, and what the log says of it.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,10 @@ impl Directory {
         let started = Instant::now();
         let trouble = std::fs::read_dir(&self.target.path)
             .err()
-            .map(|error| error.to_string());
+            .map(|error| match error.kind() {
+                ErrorKind::NotFound => "it does not exist yet".to_owned(),
+                _ => error.to_string(),
+            });
         let snapshot = self.reader.read();
         let took = started.elapsed();
         self.watch

@@ -138,7 +138,7 @@ fn log_start(config: &Config, log: Logger) {
         let labels: Vec<_> = target
             .labels
             .iter()
-            .map(|(name, value)| format!("{name}={value:?}"))
+            .map(|(name, value)| format!("{name}={value}"))
             .collect();
         let path = target.path.display();
         log.info(

@@ -36,7 +36,7 @@ pub(crate) fn landing(scrape: &Scrape, telemetry_path: &str, last: Option<LastSc
         &scrape.families[..scrape.merged_families],
     ));
     for (read, overview) in scrape.directories.iter().zip(&overviews) {
-        page.directory(read, overview);
+        page.directory(read, overview, overviews.len() == 1);
     }
     page.foot(scrape);
     page.html
@@ -124,36 +124,36 @@ impl Page {
     }
 
     fn totals(&mut self, scrape: &Scrape, overviews: &[Overview], last: Option<LastScrape>) {
-        let sum =
-            |of: fn(&Totals) -> u64| units::count(overviews.iter().map(|o| of(&o.totals)).sum());
+        let mut totals = Totals::default();
+        for overview in overviews {
+            totals.add(&overview.totals);
+        }
         put!(self, "<section>\n<h2>Overview</h2>\n<dl>\n");
-        self.fact("Series", &sum(|totals| totals.series as u64), "");
         self.fact("Families", &units::count(scrape.merged_families as u64), "");
-        let dead = format!("{} dead", sum(|totals| totals.dead_workers as u64));
-        self.fact(
-            "Live workers",
-            &sum(|totals| totals.live_workers as u64),
-            &dead,
-        );
-        self.fact("Files", &sum(|totals| totals.files as u64), "");
-        let bytes = overviews
-            .iter()
-            .map(|overview| overview.totals.size_bytes)
-            .sum();
-        self.fact("On disk", &units::bytes(bytes), "");
+        self.facts(&totals);
         match last {
             Some(last) => {
-                let ago = last
+                let time = last
                     .time
                     .duration_since(SystemTime::UNIX_EPOCH)
                     .unwrap_or_default();
-                let ago = units::age(ago.as_secs_f64(), self.now);
-                let note = format!("{}, {ago}", units::bytes(last.size_bytes));
+                let age = units::age(time.as_secs_f64(), self.now);
+                let note = format!("{}, {age}", units::bytes(last.size_bytes));
                 self.fact("Last scrape", &units::duration(last.took), &note);
             }
             None => self.fact("Last scrape", "none yet", ""),
         }
         put!(self, "</dl>\n</section>\n");
+    }
+
+    fn facts(&mut self, totals: &Totals) {
+        self.fact("Series", &units::count(totals.series as u64), "");
+        let live = units::count(totals.live_workers as u64);
+        let dead = format!("{} dead", units::count(totals.dead_workers as u64));
+        self.fact("Live workers", &live, &dead);
+        let files = units::count(totals.files as u64);
+        self.fact("Files", &files, &totals.files_by_state_text());
+        self.fact("On disk", &units::bytes(totals.size_bytes), "");
     }
 
     fn fact(&mut self, name: &str, value: &str, note: &str) {
@@ -193,7 +193,7 @@ impl Page {
                  <td class=\"plain\">{}</td><td class=\"number\">{}</td>\
                  <td class=\"share\"><div class=\"bar\" style=\"width:{}%\"></div></td>\
                  <td class=\"number wide\">{}</td></tr>\n",
-                Html(&family.name),
+                breakable(&family.name),
                 Html(&family.help),
                 family.kind,
                 units::count(family.series as u64),
@@ -206,33 +206,20 @@ impl Page {
         put!(self, "</section>\n");
     }
 
-    fn directory(&mut self, read: &DirectoryRead, overview: &Overview) {
+    fn directory(&mut self, read: &DirectoryRead, overview: &Overview, is_only: bool) {
         let name = Html(&overview.directory);
+        let labels = labels(&read.labels);
         put!(
             self,
-            "<section>\n<h2><span class=\"mono\">{name}</span>{}</h2>\n<dl>\n",
-            labels(&read.labels)
+            "<section>\n<h2><span class=\"mono\">{name}</span> {labels}</h2>\n"
         );
-        let totals = &overview.totals;
-        self.fact("Series", &units::count(totals.series as u64), "");
-        let dead = format!("{} dead", units::count(totals.dead_workers as u64));
-        self.fact(
-            "Live workers",
-            &units::count(totals.live_workers as u64),
-            &dead,
-        );
-        let states = totals.files_by_state.iter();
-        let states: Vec<_> = states
-            .map(|(state, files)| format!("{} {state}", units::count(*files as u64)))
-            .collect();
-        self.fact(
-            "Files",
-            &units::count(totals.files as u64),
-            &states.join(", "),
-        );
-        self.fact("On disk", &units::bytes(totals.size_bytes), "");
-        self.fact("Read in", &units::duration(read.took), "");
-        put!(self, "</dl>\n");
+        // The facts of the only directory stand in the overview.
+        if !is_only {
+            put!(self, "<dl>\n");
+            self.facts(&overview.totals);
+            self.fact("Read in", &units::duration(read.took), "");
+            put!(self, "</dl>\n");
+        }
         self.bad_files(&overview.files);
         self.workers(overview);
         put!(self, "</section>\n");
@@ -246,15 +233,15 @@ impl Page {
         put!(
             self,
             "<h3>Files that were not read in full</h3>\n<div class=\"scroll\"><table>\n\
-             <thead><tr><th>File</th><th>State</th><th class=\"number\">Size</th>\
+             <thead><tr><th>File</th><th>State</th><th class=\"number wide\">Size</th>\
              <th class=\"number\">Entries read</th></tr></thead>\n<tbody>\n"
         );
         for file in bad.iter().take(MOST_FILES) {
             put!(
                 self,
                 "<tr><td class=\"name\"><span class=\"mono\">{}</span><small>{}</small></td>\
-                 <td class=\"plain bad\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
-                Html(&file.name),
+                 <td class=\"plain bad\">{}</td><td class=\"number wide\">{}</td><td class=\"number\">{}</td></tr>\n",
+                breakable(&file.name),
                 Html(&file.cause),
                 file.state,
                 units::bytes(file.size_bytes),
@@ -312,6 +299,11 @@ impl Page {
             );
         }
     }
+}
+
+/// Escapes a name and lets it break after each underscore.
+fn breakable(name: &str) -> String {
+    Html(name).to_string().replace('_', "_<wbr>")
 }
 
 fn labels(labels: &LabelSet) -> String {

@@ -257,3 +257,60 @@ impl Directories {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log;
+
+    #[test]
+    fn whoever_asks_during_a_read_shares_the_next_one() {
+        let scraper = Scraper::new(Vec::new(), Logger::new(log::Format::Text));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let ask = || {
+            let scraper = scraper.clone();
+            runtime.spawn(async move { scraper.scrape().await.unwrap() })
+        };
+        let until_waiting = |count| {
+            while lock(&scraper.shared.queue).waiting.len() != count {
+                runtime.block_on(tokio::task::yield_now());
+            }
+        };
+        // While the directories are taken, no read can end.
+        let taken = lock(&scraper.shared.directories);
+        let first = ask();
+        while !lock(&scraper.shared.queue).running {
+            runtime.block_on(tokio::task::yield_now());
+        }
+        until_waiting(0);
+        let later: Vec<_> = (0..9).map(|_| ask()).collect();
+        until_waiting(9);
+        drop(taken);
+        let first = runtime.block_on(first).unwrap();
+        let later: Vec<_> = later
+            .into_iter()
+            .map(|ask| runtime.block_on(ask).unwrap())
+            .collect();
+        assert!(later.iter().all(|scrape| Arc::ptr_eq(scrape, &later[0])));
+        assert!(!Arc::ptr_eq(&first, &later[0]));
+        // What was asked for after a read started is never served by it.
+        let after = runtime.block_on(ask()).unwrap();
+        assert!(!Arc::ptr_eq(&after, &later[0]));
+    }
+
+    #[test]
+    fn an_exposition_is_made_once_per_format() {
+        let scraper = Scraper::new(Vec::new(), Logger::new(log::Format::Text));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let scrape = runtime.block_on(scraper.scrape()).unwrap();
+        let plain = scrape.render(Format::Text004, false).unwrap();
+        let gzip = scrape.render(Format::Text004, true).unwrap();
+        assert_eq!(gzip[..2], [0x1f, 0x8b]);
+        let again = scrape.render(Format::Text004, false).unwrap();
+        assert_eq!(plain.as_ptr(), again.as_ptr());
+    }
+}
