@@ -7,6 +7,7 @@
 
 pub mod encode;
 pub mod fork;
+pub mod merge;
 pub mod metric;
 pub mod model;
 pub mod parse;
@@ -14,5 +15,6 @@ pub mod registry;
 pub mod store;
 
 pub use model::{
-    Descriptor, Exemplar, LabelSet, MetricFamily, MetricType, MultiprocessMode, Sample, Timestamp,
+    Descriptor, Exemplar, LabelSet, MergeRule, MetricFamily, MetricType, MultiprocessMode, Sample,
+    Timestamp,
 };

@@ -1,13 +1,84 @@
 //! Reads a directory of segments and merges what all workers counted. Every byte is treated as hostile.
+//!
+//! A read goes through four steps: `segment` brings the entries of each file up to date (keys are parsed once,
+//! values every time), `plan` decides which entry goes to which sample when anything but values changed,
+//! `exposed` merges the values into the families, and the report says how it went.
 
+mod exposed;
+mod keys;
+mod listing;
+mod meta;
+mod name;
+mod plan;
+mod report;
+mod segment;
+mod source;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use forkmeter_core::MetricFamily;
 
+use self::exposed::Exposed;
+use self::keys::KeyTable;
+use self::meta::Meta;
+use self::name::Role;
+use self::plan::{Plan, Segments};
+use self::segment::Segment;
+use self::source::{Opened, Refusal, open, read_fully, read_small};
+use crate::layout::{self, Mark};
+use crate::side::exemplars;
+use crate::side::fold::Fold;
+use crate::workers::{Observed, observe};
+
+pub use self::report::{Conflict, FileReport, FileState, Report, WorkerReport};
+
+/// How often a read begins anew because gauges of dead workers were folded meanwhile.
+const MAX_ATTEMPTS: usize = 4;
+/// From how many keys on the table of keys is dropped when more than half of them are out of use.
+const MIN_KEYS_TO_DROP: usize = 4096;
+/// The longest journal that is believed, in bytes.
+const MAX_FOLD_SIZE: u64 = 16 << 20;
+
 /// Reads one directory again and again; keeps parsed keys between reads.
+///
+/// The first read parses every key; later ones read what was appended since and all values again. A file that
+/// was replaced, cut off or written anew is noticed by its inode, its length or any changed byte of a key.
+///
+/// # Examples
+///
+/// ```
+/// use forkmeter_shm::reader::DirectoryReader;
+///
+/// let mut reader = DirectoryReader::new("/nonexistent/metrics");
+/// let view = reader.refresh();
+/// assert!(view.families.is_empty() && view.report.files.is_empty());
+/// ```
 #[derive(Debug)]
 pub struct DirectoryReader {
     path: PathBuf,
+    created_samples: bool,
+    observe: fn(&Path) -> io::Result<Observed>,
+    keys: KeyTable,
+    segments: Segments,
+    meta: Meta,
+    plan: Plan,
+    exposed: Exposed,
+    report: Report,
+    /// Whether the plan no longer fits what was read.
+    stale: bool,
+    window: Vec<u8>,
+}
+
+/// Shows what one read of a directory gave, without a copy.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The merged families.
+    pub families: &'a [MetricFamily],
+    /// What was found on the way.
+    pub report: &'a Report,
 }
 
 /// Holds what one read of a directory gave.
@@ -19,74 +90,34 @@ pub struct Snapshot {
     pub report: Report,
 }
 
-/// Describes a directory as it was during one read.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Every `*.db` entry and side file, by name.
-    pub files: Vec<FileReport>,
-    /// The workers that the directory knows, by record number.
-    pub workers: Vec<WorkerReport>,
-    /// The number of distinct series after the merge.
-    pub series: usize,
-    /// Series whose values died in the memory of a worker that could not write them.
-    pub lost_series: u64,
-}
-
-/// Describes one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileReport {
-    /// The file's path.
-    pub path: PathBuf,
-    /// How reading it went.
-    pub state: FileState,
-    /// Its size in bytes as it is counted on disk (blocks), 0 where it is not known.
-    pub bytes: u64,
-    /// The entries that were read from it.
-    pub entries: usize,
-    /// Why the state is not `Ok`, for a log; empty otherwise.
-    pub cause: String,
-}
-
-/// Says how reading one file went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum FileState {
-    /// Read to its end.
-    Ok,
-    /// It holds no entry yet, or no byte.
-    Empty,
-    /// It ends before the bytes it says it has; the entries before that were read.
-    Truncated,
-    /// An entry makes no sense; the entries before it were read.
-    Corrupt,
-    /// It is not a segment at all, or one of a version this reader does not know.
-    Foreign,
-    /// It could not be opened or read.
-    Unreadable,
-    /// It went away during the read.
-    Vanished,
-}
-
-/// Describes one worker that the directory knows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct WorkerReport {
-    /// The number of its record.
-    pub index: u16,
-    /// The name in its file names, usually its process id.
-    pub tag: String,
-    /// Its process id in its own namespace.
-    pub pid: u32,
-    /// Whether it lives.
-    pub alive: bool,
-    /// When it took its record, as Unix time in seconds.
-    pub started_seconds: f64,
-    /// How many series it keeps in memory because they could not be written.
-    pub kept_series: u64,
-}
+/// Holds the reports of files while a read goes on, by name.
+type Files = BTreeMap<OsString, FileReport>;
 
 impl DirectoryReader {
     /// Makes a reader of `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            created_samples: false,
+            observe,
+            keys: KeyTable::default(),
+            segments: Segments::new(),
+            meta: Meta::default(),
+            plan: Plan::default(),
+            exposed: Exposed::default(),
+            report: Report::default(),
+            stale: true,
+            window: Vec::new(),
+        }
+    }
+
+    /// Exposes a `_created` sample for every counter, histogram and summary series whose created time is
+    /// known, which is so for those that forkmeter wrote.
+    #[must_use]
+    pub fn with_created_samples(mut self, enabled: bool) -> Self {
+        self.created_samples = enabled;
+        self.stale = true;
+        self
     }
 
     /// Returns the directory.
@@ -94,8 +125,321 @@ impl DirectoryReader {
         &self.path
     }
 
-    /// Reads the directory as it is now. Never fails as a whole: what cannot be read is named in the report.
+    /// Reads the directory as it is now and returns copies. Never fails as a whole: what cannot be read is
+    /// named in the report.
     pub fn read(&mut self) -> Snapshot {
-        Snapshot::default()
+        let view = self.refresh();
+        Snapshot {
+            families: view.families.to_vec(),
+            report: view.report.clone(),
+        }
     }
+
+    /// Reads the directory as it is now and shows the result until the next read. Never fails as a whole: what
+    /// cannot be read is named in the report.
+    ///
+    /// The families stand in the order in which they are met when the files are read by name, those that are
+    /// only declared after them; within a family, series and samples stand as the official client's
+    /// collector puts them.
+    pub fn refresh(&mut self) -> View<'_> {
+        let mut files = Files::new();
+        for attempt in 1..=MAX_ATTEMPTS {
+            files.clear();
+            let before = self.folding();
+            self.read_files(&mut files);
+            if before == self.folding() || attempt == MAX_ATTEMPTS {
+                break;
+            }
+        }
+        let replanned = std::mem::take(&mut self.stale);
+        if replanned {
+            self.plan = plan::make(&self.path, &mut self.segments, &self.keys, &self.meta);
+        }
+        self.exposed.update(
+            &self.plan,
+            replanned,
+            &self.segments,
+            &self.meta,
+            self.created_samples,
+        );
+        self.attach_exemplars(&mut files);
+        self.report.series = self.exposed.series;
+        self.report.conflicts.clone_from(&self.plan.conflicts);
+        self.report.files = files.into_values().collect();
+        self.drop_unused_keys();
+        View {
+            families: &self.exposed.families,
+            report: &self.report,
+        }
+    }
+
+    /// Says which files stand for what dead workers left. When it changed during a read, values may have been
+    /// met twice or not at all.
+    fn folding(&self) -> Vec<Option<u64>> {
+        let retired =
+            ["max", "min", "mostrecent", "sum"].map(|mode| format!("gauge_{mode}_retired.db"));
+        let names = retired
+            .iter()
+            .map(String::as_str)
+            .chain([layout::FOLD_FILE]);
+        names
+            .map(|name| listing::inode(&self.path.join(name)))
+            .collect()
+    }
+
+    fn read_files(&mut self, files: &mut Files) {
+        let listed = listing::list(&self.path, files);
+        self.stale |= self.meta_changed(files);
+        let known = self.segments.len();
+        self.segments.retain(|name, _| listed.contains_key(name));
+        self.stale |= self.segments.len() != known;
+        for (name, (role, tag)) in listed {
+            let path = self.path.join(&name);
+            let report = match self.update_segment(&name, &path, role, tag) {
+                Ok(report) => report,
+                Err((state, cause)) => {
+                    self.stale |= self.segments.remove(&name).is_some();
+                    // Side files are not there unless they are needed.
+                    if state == FileState::Vanished && role == Role::States {
+                        continue;
+                    }
+                    FileReport {
+                        path,
+                        state,
+                        bytes: 0,
+                        entries: 0,
+                        cause,
+                    }
+                }
+            };
+            files.insert(name, report);
+        }
+        let observed = self.observe_workers(files);
+        let folded = self.folded(files);
+        for (name, segment) in &mut self.segments {
+            let counted = is_counted(segment, observed.as_ref())
+                && !folded
+                    .as_ref()
+                    .is_some_and(|sources| sources.contains(name));
+            self.stale |= segment.counted != counted;
+            segment.counted = counted;
+        }
+        let observed = observed.unwrap_or_default();
+        self.report.workers = observed.records;
+        self.report.lost_series = observed.lost_series;
+    }
+
+    fn update_segment(
+        &mut self,
+        name: &OsString,
+        path: &Path,
+        role: Role,
+        tag: std::sync::Arc<str>,
+    ) -> Result<FileReport, Refusal> {
+        let Opened {
+            file,
+            identity,
+            bytes,
+        } = open(path)?;
+        let same = self
+            .segments
+            .get(name)
+            .is_some_and(|segment| segment.identity == identity);
+        if !same {
+            self.segments
+                .insert(name.clone(), Segment::new(role, tag, identity));
+            self.stale = true;
+        }
+        let segment = self
+            .segments
+            .get_mut(name)
+            .expect("invariant: it was just put there");
+        self.stale |= segment.update(&file, &mut self.keys, &mut self.window)?;
+        Ok(FileReport {
+            path: path.into(),
+            state: segment.state,
+            bytes,
+            entries: segment.located.len(),
+            cause: segment.cause.clone(),
+        })
+    }
+
+    fn meta_changed(&mut self, files: &mut Files) -> bool {
+        let path = self.path.join(layout::META_FILE);
+        let outcome = self.meta.update(&path);
+        if outcome.state != FileState::Vanished {
+            let report = FileReport {
+                path,
+                state: outcome.state,
+                bytes: outcome.bytes,
+                entries: outcome.entries,
+                cause: outcome.cause,
+            };
+            files.insert(layout::META_FILE.into(), report);
+        }
+        outcome.changed
+    }
+
+    /// Asks who is alive; nothing where that cannot be known.
+    fn observe_workers(&self, files: &mut Files) -> Option<Observed> {
+        let observed = (self.observe)(&self.path);
+        let path = self.path.join(layout::WORKERS_FILE);
+        // The file is never opened here: closing it would drop the locks that this process may hold.
+        let Ok(metadata) = path.metadata() else {
+            return observed.ok();
+        };
+        let (state, entries, cause) = match &observed {
+            Ok(observed) if observed.records.is_empty() => {
+                (FileState::Empty, 0, String::from("no worker in it"))
+            }
+            Ok(observed) => (FileState::Ok, observed.records.len(), String::new()),
+            Err(error) => (FileState::Unreadable, 0, error.to_string()),
+        };
+        let bytes = std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
+        files.insert(
+            layout::WORKERS_FILE.into(),
+            FileReport {
+                path,
+                state,
+                bytes,
+                entries,
+                cause,
+            },
+        );
+        observed.ok()
+    }
+
+    /// Returns the files that no longer count because they were folded into another one.
+    fn folded(&self, files: &mut Files) -> Option<Vec<OsString>> {
+        let path = self.path.join(layout::FOLD_FILE);
+        let (bytes, opened) = match read_small(&path, MAX_FOLD_SIZE) {
+            Err((FileState::Vanished, _)) => return None,
+            Err((state, cause)) => {
+                let report = FileReport {
+                    path,
+                    state,
+                    bytes: 0,
+                    entries: 0,
+                    cause,
+                };
+                files.insert(layout::FOLD_FILE.into(), report);
+                return None;
+            }
+            Ok(read) => read,
+        };
+        let fold = Fold::from_bytes(&bytes);
+        let (state, cause) = match &fold {
+            Ok(_) => (FileState::Ok, String::new()),
+            Err(error) => (FileState::Corrupt, error.to_string()),
+        };
+        let entries = fold.as_ref().map_or(0, |fold| fold.sources.len());
+        let report = FileReport {
+            path,
+            state,
+            bytes: opened.bytes,
+            entries,
+            cause,
+        };
+        files.insert(layout::FOLD_FILE.into(), report);
+        let fold = fold.ok()?;
+        let target = self.segments.get(&OsString::from(&fold.target))?;
+        let took_effect =
+            target.identity.inode == fold.target_inode && target.mark == Mark::Retired;
+        took_effect.then(|| fold.sources.into_iter().map(OsString::from).collect())
+    }
+
+    fn attach_exemplars(&mut self, files: &mut Files) {
+        let path = self.path.join(layout::EXEMPLARS_FILE);
+        match self.try_attach_exemplars(&path) {
+            Err((FileState::Vanished, _)) => {}
+            Err((state, cause)) => {
+                let report = FileReport {
+                    path,
+                    state,
+                    bytes: 0,
+                    entries: 0,
+                    cause,
+                };
+                files.insert(layout::EXEMPLARS_FILE.into(), report);
+            }
+            Ok(report) => {
+                files.insert(layout::EXEMPLARS_FILE.into(), report);
+            }
+        }
+    }
+
+    fn try_attach_exemplars(&mut self, path: &Path) -> Result<FileReport, Refusal> {
+        let unreadable = |error: io::Error| source::refusal(&error);
+        let opened = open(path)?;
+        let mut header = [0; crate::side::HEADER_SIZE];
+        let filled = read_fully(&opened.file, &mut header, 0).map_err(unreadable)?;
+        if filled == 0 {
+            return Err((FileState::Empty, "no byte in it".into()));
+        }
+        let header = exemplars::Header::from_bytes(&header[..filled])
+            .map_err(|error| (FileState::Foreign, error.to_string()))?;
+        let mut record = [0; exemplars::RECORD_SIZE];
+        let mut read = 0;
+        let mut offset = crate::side::HEADER_SIZE as u64;
+        let mut state = if header.count == 0 {
+            FileState::Empty
+        } else {
+            FileState::Ok
+        };
+        for _ in 0..header.count {
+            if read_fully(&opened.file, &mut record, offset).map_err(unreadable)? < record.len() {
+                state = FileState::Truncated;
+                break;
+            }
+            offset += record.len() as u64;
+            let Some(record) = exemplars::decode(&record) else {
+                continue;
+            };
+            read += 1;
+            let (name, inode) = match record.segment {
+                exemplars::Segment::Counter => ("counter_shared.db", header.counter_inode),
+                exemplars::Segment::Histogram => ("histogram_shared.db", header.histogram_inode),
+            };
+            let segment = self.segments.get(&OsString::from(name));
+            let segment =
+                segment.filter(|segment| segment.identity.inode == inode && segment.counted);
+            if let Some(cell) = segment.and_then(|segment| segment.cell_at(record.value_offset)) {
+                self.exposed.attach(cell, record.exemplar);
+            }
+        }
+        let cause = match state {
+            FileState::Empty => "no record in it".into(),
+            FileState::Truncated => format!("ends inside the record at byte {offset}"),
+            _ => String::new(),
+        };
+        Ok(FileReport {
+            path: path.into(),
+            state,
+            bytes: opened.bytes,
+            entries: read,
+            cause,
+        })
+    }
+
+    /// Starts over when most keys went out of use, so that memory follows what is there.
+    fn drop_unused_keys(&mut self) {
+        let known = self.keys.len();
+        if known >= MIN_KEYS_TO_DROP && self.plan.keys_in_use < known / 2 {
+            self.keys = KeyTable::default();
+            self.segments.clear();
+            self.stale = true;
+        }
+    }
+}
+
+/// Tells whether a segment's values count: all but those of `live*` gauges whose worker is known to be dead.
+fn is_counted(segment: &Segment, observed: Option<&Observed>) -> bool {
+    let (Role::Gauge(mode), Mark::Worker(record)) = (segment.role, segment.mark) else {
+        return true;
+    };
+    let Some(observed) = observed.filter(|_| mode.is_live()) else {
+        return true;
+    };
+    let mut records = observed.records.iter();
+    records.any(|worker| worker.alive && worker.index == record && *worker.tag == *segment.tag)
 }

@@ -1,0 +1,91 @@
+//! Finds the segments of a directory.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::name::{self, Role};
+use super::{FileReport, FileState, Files};
+use crate::layout::{SEGMENT_SUFFIX, STATES_FILE};
+
+/// The segments to read, by name.
+pub(super) type Listed = BTreeMap<OsString, (Role, Arc<str>)>;
+
+/// Lists the segments of a directory by name. Everything named like one that is none is reported.
+///
+/// Names that begin with a dot are passed over, as by the official client's `*.db`.
+pub(super) fn list(directory: &Path, files: &mut Files) -> Listed {
+    let mut listed = Listed::new();
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            report_directory(directory, &error, files);
+            return listed;
+        }
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                report_directory(directory, &error, files);
+                break;
+            }
+        };
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if !text.ends_with(SEGMENT_SUFFIX) || text.starts_with('.') {
+            continue;
+        }
+        let kind = entry.file_type();
+        // Where a link leads is seen when it is opened.
+        let may_be_file = kind
+            .as_ref()
+            .map_or(true, |kind| kind.is_file() || kind.is_symlink());
+        let cause = match name::parse(&text) {
+            Some(segment) if may_be_file => {
+                listed.insert(name, segment);
+                continue;
+            }
+            Some(_) => "not a regular file",
+            None => "name says no known type and mode",
+        };
+        let path = directory.join(&name);
+        let bytes = path
+            .symlink_metadata()
+            .map_or(0, |metadata| metadata.blocks() * 512);
+        let report = FileReport {
+            path,
+            state: FileState::Foreign,
+            bytes,
+            entries: 0,
+            cause: cause.into(),
+        };
+        files.insert(name, report);
+    }
+    listed.insert(STATES_FILE.into(), (Role::States, Arc::default()));
+    listed
+}
+
+fn report_directory(directory: &Path, error: &io::Error, files: &mut Files) {
+    // A directory that is not there yet holds nothing, which is no fault.
+    if error.kind() == io::ErrorKind::NotFound {
+        return;
+    }
+    let report = FileReport {
+        path: directory.into(),
+        state: FileState::Unreadable,
+        bytes: 0,
+        entries: 0,
+        cause: error.to_string(),
+    };
+    files.insert(OsString::new(), report);
+}
+
+/// Returns the inode that a name stands for now.
+pub(super) fn inode(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|metadata| metadata.ino())
+}

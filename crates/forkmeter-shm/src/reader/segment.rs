@@ -1,0 +1,306 @@
+//! One segment as it was read last: where its entries stand, and what their values are now.
+
+use std::io;
+use std::sync::Arc;
+
+use super::FileState;
+use super::keys::{Class, KeyTable, NO_SLOT};
+use super::name::Role;
+use super::source::{Identity, Refusal, Source, read_fully, refusal};
+use crate::layout::{EntryError, HEADER_SIZE, Header, Mark, Step, step, value_position};
+
+/// How much is read at once, in bytes: enough to make calls rare, little enough to stay in the cache.
+const WINDOW_SIZE: usize = 128 << 10;
+/// After how many keys that are none the rest of a segment is taken for garbage.
+const MAX_BAD_KEYS: usize = 64;
+
+/// Holds the place of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Located {
+    pub(super) value_offset: u32,
+    pub(super) key: u32,
+}
+
+/// Holds what is known of one segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) role: Role,
+    pub(super) tag: Arc<str>,
+    pub(super) mark: Mark,
+    pub(super) identity: Identity,
+    /// How the last read went.
+    pub(super) state: FileState,
+    pub(super) cause: String,
+    /// The entries whose keys could be parsed, in file order.
+    pub(super) located: Vec<Located>,
+    /// Their values.
+    pub(super) values: Vec<f64>,
+    /// Their timestamps; empty where they mean nothing.
+    pub(super) timestamps: Vec<f64>,
+    /// The merged cells that they go to; the plan writes it.
+    pub(super) route: Vec<u32>,
+    /// Whether the plan counts the segment.
+    pub(super) counted: bool,
+    /// Where the entries that were parsed end.
+    parsed: u64,
+    bad_keys: usize,
+    first_bad_key: String,
+}
+
+impl Segment {
+    /// Makes a segment that nothing was read of yet.
+    pub(super) fn new(role: Role, tag: Arc<str>, identity: Identity) -> Self {
+        Self {
+            role,
+            tag,
+            mark: Mark::Official,
+            identity,
+            state: FileState::Empty,
+            cause: String::new(),
+            located: Vec::new(),
+            values: Vec::new(),
+            timestamps: Vec::new(),
+            route: Vec::new(),
+            counted: false,
+            parsed: HEADER_SIZE as u64,
+            bad_keys: 0,
+            first_bad_key: String::new(),
+        }
+    }
+
+    /// Reads the segment: values of known entries again, new entries for the first time. Returns whether the
+    /// entries are others than before.
+    pub(super) fn update(
+        &mut self,
+        source: &impl Source,
+        keys: &mut KeyTable,
+        window: &mut Vec<u8>,
+    ) -> Result<bool, Refusal> {
+        self.try_update(source, keys, window)
+            .map_err(|error| refusal(&error))
+    }
+
+    fn try_update(
+        &mut self,
+        source: &impl Source,
+        keys: &mut KeyTable,
+        window: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let mut bytes = [0; HEADER_SIZE];
+        let filled = read_fully(source, &mut bytes, 0)?;
+        let header = Header::from_bytes(bytes);
+        let used = match self.check_header(header, filled) {
+            Ok(used) => used,
+            Err((state, cause)) => {
+                let had_entries = !self.located.is_empty();
+                self.forget();
+                (self.state, self.cause) = (state, cause);
+                return Ok(had_entries);
+            }
+        };
+        let mut changed = false;
+        if header.mark != self.mark || used < self.parsed || !self.collect(source, keys, window)? {
+            self.forget();
+            self.mark = header.mark;
+            changed = true;
+        }
+        let before = self.located.len();
+        let error = self.extend(source, keys, window, used)?;
+        self.conclude(source, used, error);
+        Ok(changed || self.located.len() != before)
+    }
+
+    fn check_header(&self, header: Header, filled: usize) -> Result<u64, Refusal> {
+        if filled == 0 {
+            return Err((FileState::Empty, "no byte in it".into()));
+        }
+        if filled < HEADER_SIZE {
+            return Err((
+                FileState::Truncated,
+                format!("ends after {filled} bytes, inside its header"),
+            ));
+        }
+        if !self.role.takes(header.mark) {
+            let mark = header.mark.to_bytes().escape_ascii().to_string();
+            return Err((
+                FileState::Foreign,
+                format!("not a segment of this kind: marked \"{mark}\""),
+            ));
+        }
+        match u64::try_from(header.used) {
+            Ok(0) => Err((FileState::Empty, "no entry in it".into())),
+            Ok(used) if used >= HEADER_SIZE as u64 => Ok(used),
+            _ => Err((
+                FileState::Corrupt,
+                format!("says that {} bytes are in use", header.used),
+            )),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.located.clear();
+        self.values.clear();
+        self.timestamps.clear();
+        self.parsed = HEADER_SIZE as u64;
+        self.bad_keys = 0;
+        self.first_bad_key.clear();
+    }
+
+    fn conclude(&mut self, source: &impl Source, used: u64, error: Option<EntryError>) {
+        (self.state, self.cause) = match error {
+            Some(EntryError::Truncated { offset }) => {
+                let size = source.size().unwrap_or(0);
+                let cause =
+                    format!("ends at byte {size} of {used}, inside the entry at byte {offset}");
+                (FileState::Truncated, cause)
+            }
+            Some(error) => (FileState::Corrupt, error.to_string()),
+            None if self.bad_keys > 0 => (FileState::Corrupt, self.first_bad_key.clone()),
+            None if self.located.is_empty() => (FileState::Empty, "no entry in it".into()),
+            None => (FileState::Ok, String::new()),
+        };
+    }
+
+    /// Returns the merged cell of the entry whose value stands at an offset.
+    pub(super) fn cell_at(&self, value_offset: u64) -> Option<u32> {
+        let offset = u32::try_from(value_offset).ok()?;
+        let index = self
+            .located
+            .binary_search_by_key(&offset, |located| located.value_offset)
+            .ok()?;
+        self.route.get(index).copied()
+    }
+
+    /// Tells whether timestamps say anything: in our own segments, and in gauges.
+    fn has_timestamps(&self) -> bool {
+        self.mark != Mark::Official || matches!(self.role, Role::Gauge(_))
+    }
+
+    /// Reads the values of all known entries again. Returns false when the file is no longer the one whose
+    /// keys were parsed, which every byte of every key is checked for.
+    fn collect(
+        &mut self,
+        source: &impl Source,
+        keys: &KeyTable,
+        window: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let has_timestamps = self.has_timestamps();
+        let mut index = 0;
+        while let Some(first) = self.located.get(index) {
+            let first_position = value_position(keys.bytes(first.key).len());
+            let start = u64::from(first.value_offset) - first_position as u64;
+            let left = usize::try_from(self.parsed - start).unwrap_or(usize::MAX);
+            let length = left.min(WINDOW_SIZE.max(first_position + 16));
+            if window.len() < length {
+                window.resize(length, 0);
+            }
+            let bytes = &mut window[..length];
+            if read_fully(source, bytes, start)? < length {
+                return Ok(false);
+            }
+            let known = self.located[index..].iter().zip(&mut self.values[index..]);
+            let mut seen = 0;
+            for (located, value) in known {
+                let Ok(at) = usize::try_from(u64::from(located.value_offset) - start) else {
+                    break;
+                };
+                let Some(cell) = bytes.get(at..at + 16) else {
+                    break;
+                };
+                let key = keys.bytes(located.key);
+                let position = value_position(key.len());
+                let Some((length, rest)) = at
+                    .checked_sub(position)
+                    .and_then(|from| bytes[from..at].split_first_chunk())
+                else {
+                    return Ok(false);
+                };
+                if u32::from_le_bytes(*length) as usize != key.len() || !rest.starts_with(key) {
+                    return Ok(false);
+                }
+                *value = float_at(cell, 0);
+                if has_timestamps {
+                    self.timestamps[index + seen] = float_at(cell, 8);
+                }
+                seen += 1;
+            }
+            index += seen;
+        }
+        Ok(true)
+    }
+
+    /// Parses the entries that follow the known ones. Returns why they end before `used` does.
+    fn extend(
+        &mut self,
+        source: &impl Source,
+        keys: &mut KeyTable,
+        window: &mut Vec<u8>,
+        used: u64,
+    ) -> io::Result<Option<EntryError>> {
+        let mut wanted = WINDOW_SIZE;
+        while self.parsed < used && self.bad_keys < MAX_BAD_KEYS {
+            let length = wanted.min(usize::try_from(used - self.parsed).unwrap_or(usize::MAX));
+            if window.len() < length {
+                window.resize(length, 0);
+            }
+            let filled = read_fully(source, &mut window[..length], self.parsed)?;
+            let mut rest = &window[..filled];
+            loop {
+                match step(rest, self.parsed, used) {
+                    Ok(Step::Entry(entry, size)) => {
+                        self.push(keys, entry);
+                        self.parsed += size as u64;
+                        rest = &rest[size..];
+                        if self.bad_keys >= MAX_BAD_KEYS {
+                            return Ok(None);
+                        }
+                    }
+                    Ok(Step::End) => return Ok(None),
+                    Ok(Step::More(_)) if filled < length => {
+                        return Ok(Some(EntryError::Truncated {
+                            offset: self.parsed,
+                        }));
+                    }
+                    Ok(Step::More(needed)) => break wanted = WINDOW_SIZE.max(needed),
+                    Err(error) => return Ok(Some(error)),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, keys: &mut KeyTable, entry: crate::layout::Entry<'_>) {
+        let class = match self.role {
+            Role::Histogram => Class::Histogram,
+            _ => Class::Plain,
+        };
+        let key = keys.intern(
+            self.located.last().map(|located| located.key),
+            entry.key,
+            class,
+        );
+        let value_offset = u32::try_from(entry.value_offset);
+        let (Ok(value_offset), true) = (value_offset, keys.slot_id(key) != NO_SLOT) else {
+            if self.bad_keys == 0 {
+                let reason = keys.problem(key);
+                self.first_bad_key = format!(
+                    "entry with its value at byte {}: {reason}",
+                    entry.value_offset
+                );
+            }
+            self.bad_keys += 1;
+            return;
+        };
+        self.located.push(Located { value_offset, key });
+        self.values.push(entry.value);
+        if self.has_timestamps() {
+            self.timestamps.push(entry.timestamp);
+        }
+    }
+}
+
+#[inline]
+fn float_at(cell: &[u8], at: usize) -> f64 {
+    let bytes = cell.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+    f64::from_le_bytes(bytes.expect("invariant: a cell has 16 bytes"))
+}
