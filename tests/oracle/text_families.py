@@ -4,11 +4,21 @@ JSON has no NaN and no infinities, so floats travel as the text that ``repr`` gi
 ``{"seconds": "1.5"}`` or ``{"exact": [seconds, nanoseconds]}``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample, Timestamp
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def _timestamp_from_json(value):
+Json = dict[str, Any]
+
+
+def _timestamp_from_json(value: Json | None) -> Timestamp | float | None:
     if value is None:
         return None
     if "exact" in value:
@@ -16,7 +26,7 @@ def _timestamp_from_json(value):
     return float(value["seconds"])
 
 
-def _timestamp_to_json(value):
+def _timestamp_to_json(value: Timestamp | float | None) -> Json | None:
     if value is None:
         return None
     if isinstance(value, Timestamp):
@@ -24,14 +34,14 @@ def _timestamp_to_json(value):
     return {"seconds": repr(float(value))}
 
 
-def _exemplar_from_json(value):
+def _exemplar_from_json(value: Json | None) -> Exemplar | None:
     if value is None:
         return None
     timestamp = _timestamp_from_json(value.get("timestamp"))
     return Exemplar(value["labels"], float(value["value"]), timestamp)
 
 
-def _exemplar_to_json(value):
+def _exemplar_to_json(value: Exemplar | None) -> Json | None:
     if value is None:
         return None
     return {
@@ -41,7 +51,7 @@ def _exemplar_to_json(value):
     }
 
 
-def family_from_json(value):
+def family_from_json(value: Json) -> Metric:
     """Makes a family; its samples are taken as they are."""
     family = Metric(value["name"], value["help"], value["kind"], value.get("unit", ""))
     for sample in value["samples"]:
@@ -57,8 +67,8 @@ def family_from_json(value):
     return family
 
 
-def family_to_json(family):
-    """Returns a family as JSON-ready data."""
+def family_to_json(family: Metric) -> Json:
+    """Returns a family as data that JSON can hold."""
     return {
         "name": family.name,
         "help": family.documentation,
@@ -77,11 +87,13 @@ def family_to_json(family):
     }
 
 
-class Families:
+class Families(Collector):
     """Stands in for a registry."""
 
-    def __init__(self, families):
+    def __init__(self, families: list[Metric]) -> None:
+        """Keeps the families that ``collect`` yields."""
         self._families = families
 
-    def collect(self):
+    def collect(self) -> Iterable[Metric]:
+        """Yields the families in their order."""
         return iter(self._families)

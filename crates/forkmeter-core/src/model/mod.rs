@@ -14,6 +14,7 @@ pub use descriptor::{
 pub use family::MetricFamily;
 pub use kind::{MergeRule, MetricType, MultiprocessMode, ParseKindError};
 pub use label::LabelSet;
+pub(crate) use name::exemplar_characters;
 pub use name::{
     EXEMPLAR_MAX_CHARACTERS, NameError, NameErrorKind, NameScheme, NameSubject,
     is_legacy_label_name, is_legacy_metric_name, validate_exemplar_labels, validate_label_name,

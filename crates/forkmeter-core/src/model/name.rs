@@ -154,7 +154,7 @@ pub fn validate_exemplar_labels(labels: &LabelSet, scheme: NameScheme) -> Result
 }
 
 /// Returns how many characters count against [`EXEMPLAR_MAX_CHARACTERS`].
-fn exemplar_characters(labels: &LabelSet) -> usize {
+pub(crate) fn exemplar_characters(labels: &LabelSet) -> usize {
     labels
         .iter()
         .map(|(name, value)| name.chars().count() + value.chars().count())

@@ -14,5 +14,6 @@ mod heap;
 mod metrics;
 mod number;
 mod oracle;
+mod parse;
 mod registry;
 mod support;
