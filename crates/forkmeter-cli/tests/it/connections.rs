@@ -33,8 +33,8 @@ fn a_port_in_use_is_one_clear_line() {
     );
 }
 
-#[test]
-fn an_answer_under_way_is_finished_on_sigterm() {
+/// Makes a directory whose exposition is far bigger than the buffers of two sockets.
+fn big() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let help = "x".repeat(1000);
     let names: Vec<String> = (0..20_000).map(|n| format!("c{n}")).collect();
@@ -45,6 +45,12 @@ fn an_answer_under_way_is_finished_on_sigterm() {
         .map(|(name, sample)| (&**name, &**sample, &[][..], &*help, 1.0))
         .collect();
     write(directory.path(), "counter_1.db", &entries);
+    directory
+}
+
+#[test]
+fn an_answer_under_way_is_finished_on_sigterm() {
+    let directory = big();
     let mut exporter = Exporter::of(&directory);
     let mut stream = connect(&exporter.address);
     stream
@@ -105,6 +111,24 @@ fn slow_clients_are_cut_off_and_connections_are_bounded() {
             "{rest:?}"
         );
     }
+}
+
+#[test]
+fn clients_that_do_not_read_are_cut_off() {
+    let directory = big();
+    let path = directory.path().display();
+    let exporter = Exporter::start(&format!(
+        "--web.read-timeout 300ms --web.max-connections 1 {path}"
+    ));
+    let mut stalled = connect(&exporter.address);
+    stalled
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")
+        .unwrap();
+    // There is room for one connection only, so this waits until the first one is given up.
+    assert_eq!(exporter.get("/-/healthy").status, 200);
+    let mut rest = Vec::new();
+    let _ = stalled.read_to_end(&mut rest);
+    assert!(rest.len() < 20_000_000, "{} bytes", rest.len());
 }
 
 #[test]

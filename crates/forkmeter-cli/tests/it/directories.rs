@@ -1,6 +1,8 @@
 //! `forkmeter serve`: several directories, bad files, directories that come and go.
 
-use crate::support::directory::{fleet, write};
+use std::path::Path;
+
+use crate::support::directory::{fleet, segment, write};
 use crate::support::{Exporter, check_with_promtool, has_line};
 
 #[test]
@@ -162,4 +164,120 @@ fn a_directory_may_come_later() {
         response.text()
     );
     exporter.wait_for_line("directory can be read again");
+}
+
+/// Puts files into a directory that no reader should trust, and returns their names.
+fn add_hostile_files(directory: &Path) -> Vec<String> {
+    let entries = [(
+        "requests",
+        "requests_total",
+        &[("path", "/")][..],
+        "",
+        1000.0,
+    )];
+    let whole = segment(&entries);
+    let mut names = Vec::new();
+    let mut add = |name: String, bytes: &[u8]| {
+        std::fs::write(directory.join(&name), bytes).unwrap();
+        names.push(name);
+    };
+    // Every length but the whole: none of them holds a complete entry.
+    for length in 0..whole.len() {
+        add(format!("counter_7{length}.db"), &whole[..length]);
+    }
+    add(
+        "counter_8.db".to_owned(),
+        b"SQLite format 3\0\x10\0\x01\x01\0\x40\x20\x20",
+    );
+    // A fixed sequence that looks like noise.
+    let mut state = 42_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    })
+    .take(4096)
+    .collect();
+    add("histogram_9.db".to_owned(), &noise);
+    add("gauge_nosuchmode_10.db".to_owned(), &whole);
+    std::fs::create_dir(directory.join("x.db")).unwrap();
+    names.push("x.db".to_owned());
+    names
+}
+
+#[test]
+fn hostile_files_are_counted_named_once_and_read_around() {
+    let directory = fleet();
+    let names = add_hostile_files(directory.path());
+    let mut exporter = Exporter::of(&directory);
+    for _ in 0..3 {
+        let response = exporter.get("/metrics");
+        let text = response.text();
+        for line in [
+            "requests_total{path=\"/\"} 7.0",
+            "latency_seconds_count 6.0",
+            "in_progress 7.0",
+        ] {
+            assert!(has_line(text, line), "no {line:?} in {text}");
+        }
+        let files = text
+            .lines()
+            .filter(|line| line.starts_with("forkmeter_files{"));
+        let files: usize = files
+            .filter_map(|line| {
+                line.rsplit(' ')
+                    .next()?
+                    .strip_suffix(".0")?
+                    .parse::<usize>()
+                    .ok()
+            })
+            .sum();
+        let ok = format!(
+            "forkmeter_files{{directory=\"{}\",state=\"ok\"}} 6.0",
+            directory.path().display()
+        );
+        assert!(has_line(text, &ok), "no {ok:?} in {text}");
+        assert_eq!(files, 6 + names.len(), "{text}");
+        check_with_promtool(text);
+    }
+    let page = exporter.get("/");
+    assert!(
+        page.text().contains("Files that were not read in full"),
+        "{}",
+        page.text()
+    );
+    exporter.signal("-TERM");
+    assert_eq!(exporter.wait(), Some(0));
+    for name in names {
+        let lines = exporter.lines_at_the_end(&format!("/{name} "));
+        assert_eq!(lines.len(), 1, "{name}: {lines:#?}");
+        assert!(
+            lines[0].contains("state=") && lines[0].contains("cause="),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_bad_files_does_not_flood_the_log() {
+    let directory = fleet();
+    for number in 0..250 {
+        std::fs::write(
+            directory.path().join(format!("counter_9{number}.db")),
+            b"no segment at all",
+        )
+        .unwrap();
+    }
+    let mut exporter = Exporter::of(&directory);
+    for _ in 0..4 {
+        assert_eq!(exporter.get("/metrics").status, 200);
+    }
+    exporter.signal("-TERM");
+    assert_eq!(exporter.wait(), Some(0));
+    assert_eq!(exporter.lines_at_the_end("state=").len(), 250);
+    let more = exporter.lines_at_the_end("more files changed their state");
+    assert_eq!(more.len(), 2, "{more:?}");
+    assert!(
+        more[0].ends_with("files=150") && more[1].ends_with("files=50"),
+        "{more:?}"
+    );
 }
