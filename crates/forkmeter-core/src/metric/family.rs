@@ -1,20 +1,22 @@
 //! Families: the series of one metric, by their label values.
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashTable;
 
 use super::error::{ErrorKind, Result};
+use super::recent::{self, Generation};
 use super::{Metric, Series};
 use crate::fork;
 use crate::model::Descriptor;
-use crate::store::Store;
+use crate::store::{Slots, Store};
 
 /// Holds the series of a metric with `N` labels.
 ///
-/// Clones are the same family. Looking a series up that was asked for before hashes the label values and takes a
-/// short shared lock; keep the handle where even that is too much.
+/// Clones are the same family. Looking a series up that this thread asked for lately hashes and compares the label
+/// values, without a lock; keep the handle where even that is too much.
 ///
 /// # Examples
 ///
@@ -120,16 +122,17 @@ impl<M: Metric> DynFamily<M> {
         store: Arc<dyn Store>,
         const_values: Box<[Arc<str>]>,
     ) -> Self {
-        let hasher = foldhash::fast::RandomState::default();
-        let handles = RwLock::default();
+        let core = FamilyCore {
+            descriptor,
+            store,
+            const_values,
+            hasher: foldhash::fast::RandomState::default(),
+            generation: Generation::new(),
+            known: RwLock::default(),
+            kind: PhantomData,
+        };
         Self {
-            core: Arc::new(FamilyCore {
-                descriptor,
-                store,
-                const_values,
-                hasher,
-                handles,
-            }),
+            core: Arc::new(core),
         }
     }
 
@@ -214,16 +217,19 @@ struct FamilyCore<M> {
     /// The values of the constant labels, which are the last of the descriptor's label names.
     const_values: Box<[Arc<str>]>,
     hasher: foldhash::fast::RandomState,
-    handles: RwLock<HashTable<Entry<M>>>,
+    generation: Generation,
+    known: RwLock<HashTable<Known>>,
+    kind: PhantomData<fn() -> M>,
 }
 
+/// Remembers the slots of a series that was asked for.
 #[derive(Debug)]
-struct Entry<M> {
+struct Known {
     label_values: Box<[Box<str>]>,
-    metric: M,
+    slots: Arc<dyn Slots>,
 }
 
-impl<M> Entry<M> {
+impl Known {
     fn is(&self, label_values: &[&str]) -> bool {
         self.label_values.len() == label_values.len()
             && self
@@ -253,60 +259,65 @@ impl<M: Metric> FamilyCore<M> {
         .into())
     }
 
-    fn hash(&self, label_values: &[&str]) -> u64 {
+    #[inline]
+    fn hash<T: Hash>(&self, label_values: impl Iterator<Item = T>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        for value in label_values {
-            value.hash(&mut hasher);
-        }
+        label_values.for_each(|value| value.hash(&mut hasher));
         hasher.finish()
     }
 
     /// Returns the handle of a series; the caller has checked the number of values.
+    #[inline]
     fn get(&self, label_values: &[&str]) -> M {
-        let hash = self.hash(label_values);
+        let hash = self.hash(label_values.iter());
+        let slots = recent::find(self.generation.stamp(), hash, label_values)
+            .unwrap_or_else(|| self.look_up(hash, label_values));
+        if M::NEEDS_LABEL_VALUES {
+            return self.with_all_values(label_values, |all| self.handle(all, slots));
+        }
+        self.handle(&[], slots)
+    }
+
+    #[inline]
+    fn handle(&self, label_values: &[&str], slots: Arc<dyn Slots>) -> M {
+        let (descriptor, store) = (&self.descriptor, &self.store);
+        M::from_series(Series {
+            descriptor,
+            store,
+            label_values,
+            slots,
+        })
+    }
+
+    #[cold]
+    fn look_up(&self, hash: u64, label_values: &[&str]) -> Arc<dyn Slots> {
         let _section = fork::enter();
         {
-            let handles = self.handles.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(entry) = handles.find(hash, |entry| entry.is(label_values)) {
-                return entry.metric.clone();
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(found) = known.find(hash, |known| known.is(label_values)) {
+                recent::remember(self.generation.stamp(), hash, label_values, &found.slots);
+                return Arc::clone(&found.slots);
             }
         }
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = handles.find(hash, |entry| entry.is(label_values)) {
-            return entry.metric.clone();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.find(hash, |known| known.is(label_values)) {
+            return Arc::clone(&found.slots);
         }
         // The lock is kept while the store works, so that no removal comes between interning and remembering.
-        let metric = self.intern(label_values);
-        let rehash = |entry: &Entry<M>| {
-            let mut hasher = self.hasher.build_hasher();
-            entry
-                .label_values
-                .iter()
-                .for_each(|value| value.hash(&mut hasher));
-            hasher.finish()
-        };
+        let slots =
+            self.with_all_values(label_values, |all| self.store.intern(&self.descriptor, all));
+        recent::remember(self.generation.stamp(), hash, label_values, &slots);
+        let rehash = |known: &Known| self.hash(known.label_values.iter());
         let label_values = label_values.iter().map(|value| Box::from(*value)).collect();
-        handles.insert_unique(
+        known.insert_unique(
             hash,
-            Entry {
+            Known {
                 label_values,
-                metric: metric.clone(),
+                slots: Arc::clone(&slots),
             },
             rehash,
         );
-        metric
-    }
-
-    fn intern(&self, label_values: &[&str]) -> M {
-        self.with_all_values(label_values, |all| {
-            let slots = self.store.intern(&self.descriptor, all);
-            M::from_series(Series {
-                descriptor: &self.descriptor,
-                store: &self.store,
-                label_values: all,
-                slots,
-            })
-        })
+        slots
     }
 
     fn with_all_values<R>(&self, label_values: &[&str], f: impl FnOnce(&[&str]) -> R) -> R {
@@ -322,11 +333,12 @@ impl<M: Metric> FamilyCore<M> {
     }
 
     fn remove(&self, label_values: &[&str]) -> bool {
-        let hash = self.hash(label_values);
+        let hash = self.hash(label_values.iter());
         let _section = fork::enter();
-        let mut handles = self.handles.write().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(entry) = handles.find_entry(hash, |entry| entry.is(label_values)) {
-            entry.remove();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        self.generation.advance();
+        if let Ok(found) = known.find_entry(hash, |known| known.is(label_values)) {
+            found.remove();
         }
         self.with_all_values(label_values, |all| self.store.remove(&self.descriptor, all))
     }

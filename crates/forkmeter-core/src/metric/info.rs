@@ -34,6 +34,7 @@ impl sealed::Sealed for Info {}
 
 impl Metric for Info {
     const KIND: MetricType = MetricType::Info;
+    const NEEDS_LABEL_VALUES: bool = true;
 
     fn from_series(series: Series<'_>) -> Self {
         Self {

@@ -32,6 +32,7 @@ mod gauge;
 mod histogram;
 mod info;
 mod name;
+mod recent;
 mod stateset;
 mod summary;
 mod untyped;
@@ -61,6 +62,10 @@ pub trait Metric: Clone + fmt::Debug + Send + Sync + Sized + sealed::Sealed + 's
     /// The type of the families of this kind.
     const KIND: MetricType;
 
+    /// Whether a handle keeps its series' label values.
+    #[doc(hidden)]
+    const NEEDS_LABEL_VALUES: bool = false;
+
     /// Makes the handle of a series.
     fn from_series(series: Series<'_>) -> Self;
 }
@@ -70,7 +75,7 @@ pub trait Metric: Clone + fmt::Debug + Send + Sync + Sized + sealed::Sealed + 's
 pub struct Series<'a> {
     descriptor: &'a Arc<Descriptor>,
     store: &'a Arc<dyn Store>,
-    /// All label values, those of constant labels included.
+    /// All label values, those of constant labels included; empty for kinds that do not need them.
     label_values: &'a [&'a str],
     slots: Arc<dyn Slots>,
 }

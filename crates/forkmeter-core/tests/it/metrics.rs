@@ -394,6 +394,54 @@ fn wrong_declarations_are_refused() {
 }
 
 #[test]
+fn a_removal_is_seen_by_threads_that_looked_the_series_up_before() {
+    let registry = registry();
+    let family = Counter::builder("c", "")
+        .labels(["l"])
+        .register(&registry)
+        .unwrap();
+    let other = Counter::builder("d", "")
+        .labels(["l"])
+        .register(&registry)
+        .unwrap();
+    let meeting = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            family.with_label_values(["x"]).inc_by(5.0);
+            other.with_label_values(["x"]).inc_by(7.0);
+            meeting.wait();
+            meeting.wait();
+            family.with_label_values(["x"]).inc();
+            other.with_label_values(["x"]).inc();
+        });
+        meeting.wait();
+        assert!(family.remove(["x"]));
+        meeting.wait();
+    });
+    assert_eq!(lines(&registry), ["c_total{l=x} 1", "d_total{l=x} 8"]);
+}
+
+#[test]
+fn a_thread_may_look_up_more_series_than_it_remembers() {
+    let family = Counter::builder("c", "")
+        .labels(["l"])
+        .register(&registry())
+        .unwrap();
+    let labels: Vec<String> = (0..1_000).map(|label| label.to_string()).collect();
+    for _ in 0..3 {
+        labels
+            .iter()
+            .for_each(|label| family.with_label_values([label]).inc());
+    }
+    assert!(
+        labels
+            .iter()
+            .all(|label| family.with_label_values([label]).get() == 3.0)
+    );
+    assert_eq!(family.series().len(), 1_000);
+}
+
+#[test]
 fn threads_that_look_up_and_remove_never_lose_a_live_series() {
     let family = Counter::builder("c", "")
         .labels(["l"])

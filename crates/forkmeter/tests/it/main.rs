@@ -1,5 +1,6 @@
 //! Integration tests of the user crate; one binary, so that they link once.
 
+#![allow(clippy::print_stderr, reason = "a test says so where it is skipped")]
 #![allow(clippy::float_cmp, reason = "values are exact")]
 
 mod process;

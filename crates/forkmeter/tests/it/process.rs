@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use forkmeter::{Collector, ProcessCollector, single_process_registry};
+use forkmeter::{Collector, Format, Gather, ProcessCollector, single_process_registry};
 
 /// A process named `a) b` with known numbers; fields as in `proc_pid_stat(5)`.
 const STAT: &str = "42 (a) b) S 1 42 42 0 -1 4194560 100 0 0 0 150 75 0 0 20 0 4 0 4200 123456 \
@@ -67,6 +67,46 @@ fn numbers_are_scaled_by_ticks_pages_and_boot_time() {
     assert_eq!(values(&collector), []);
     fs::remove_file(proc.path().join("stat")).unwrap();
     assert_eq!(values(&collector), []);
+}
+
+/// Exposes what the official client collects from the `/proc` that is its argument.
+const OFFICIAL: &str = "\
+import sys
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+registry = CollectorRegistry()
+ProcessCollector(proc=sys.argv[1], registry=registry)
+sys.stdout.buffer.write(generate_latest(registry))
+";
+
+#[test]
+fn the_exposition_equals_the_official_one() {
+    let Some(python) = std::env::var_os("FORKMETER_ORACLE_PYTHON") else {
+        eprintln!(
+            "SKIPPED process oracle: FORKMETER_ORACLE_PYTHON names no Python with prometheus_client"
+        );
+        return;
+    };
+    let proc = tempfile::tempdir().unwrap();
+    fs::write(proc.path().join("stat"), "cpu 1 2 3\nbtime 1700000000\n").unwrap();
+    write_process(&proc.path().join("self"), "1024");
+    let output = std::process::Command::new(python)
+        .args(["-B", "-c", OFFICIAL])
+        .arg(proc.path())
+        .env_remove("PROMETHEUS_MULTIPROC_DIR")
+        .output()
+        .unwrap();
+    let official = String::from_utf8(output.stdout).unwrap();
+    let registry = single_process_registry();
+    let collector = ProcessCollector::new().with_proc(proc.path());
+    registry.register_collector(Arc::new(collector)).unwrap();
+    let ours = String::from_utf8(registry.expose(Format::Text004).body).unwrap();
+    assert_eq!(
+        ours,
+        official,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(ours.contains("process_cpu_seconds_total 2.25\n"));
 }
 
 #[test]
