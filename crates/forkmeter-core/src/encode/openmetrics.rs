@@ -12,11 +12,15 @@ pub(super) fn encode_family<'f>(
     out: &mut Vec<u8>,
     problems: &mut Problems,
 ) {
-    push_metadata("HELP", family, &family.help, lines, out);
-    push_metadata("TYPE", family, family.kind.as_str(), lines, out);
+    push_metadata("# HELP", family, lines, out);
+    push_quoted_text(&family.help, out);
+    push_metadata("\n# TYPE", family, lines, out);
+    out.extend_from_slice(family.kind.as_str().as_bytes());
     if !family.unit.is_empty() {
-        push_metadata("UNIT", family, &family.unit, lines, out);
+        push_metadata("\n# UNIT", family, lines, out);
+        push_unit(&family.unit, out);
     }
+    out.push(b'\n');
     for sample in &family.samples {
         lines.push_start(&sample.name, &sample.labels, out);
         push_value(sample.value, out);
@@ -32,20 +36,22 @@ pub(super) fn encode_family<'f>(
     }
 }
 
-fn push_metadata(
-    keyword: &str,
-    family: &MetricFamily,
-    text: &str,
-    lines: &LineWriter<'_>,
-    out: &mut Vec<u8>,
-) {
-    out.extend_from_slice(b"# ");
+fn push_metadata(keyword: &str, family: &MetricFamily, lines: &LineWriter<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(keyword.as_bytes());
     out.push(b' ');
     push_metric_name(&family.name, lines.escaping(), out);
     out.push(b' ');
-    push_quoted_text(text, out);
-    out.push(b'\n');
+}
+
+/// Appends a unit. The format has no escapes for it, so that one with a newline cannot be read back, but it
+/// must not break the lines after it either.
+fn push_unit(unit: &str, out: &mut Vec<u8>) {
+    for byte in unit.bytes() {
+        match byte {
+            b'\n' => out.extend_from_slice(br"\n"),
+            _ => out.push(byte),
+        }
+    }
 }
 
 #[cold]

@@ -9,7 +9,11 @@
 #[path = "../../../../testkit/store_suite.rs"]
 mod store_suite;
 
+#[path = "../../../../testkit/fuzz_replay.rs"]
+mod fuzz_replay;
+
 mod encode;
+mod fuzz_corpus;
 mod heap;
 mod metrics;
 mod number;
