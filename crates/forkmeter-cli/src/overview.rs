@@ -1,7 +1,7 @@
 //! What a person wants to know of a directory: the tables of `inspect` and of the landing page.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use forkmeter_core::{LabelSet, MetricFamily, MetricType};
@@ -36,6 +36,8 @@ pub(crate) struct Totals {
     pub(crate) series: usize,
     pub(crate) live_workers: usize,
     pub(crate) dead_workers: usize,
+    /// Processes of the official client that wrote files; nobody knows which of them live.
+    pub(crate) official_processes: usize,
     pub(crate) kept_series: u64,
     pub(crate) lost_series: u64,
 }
@@ -125,6 +127,7 @@ impl Overview {
             series: report.series,
             live_workers,
             dead_workers: report.workers.len() - live_workers,
+            official_processes: official_processes(&files),
             kept_series: kept_series(&report.workers),
             lost_series: report.lost_series,
         };
@@ -138,6 +141,18 @@ impl Overview {
             families,
         }
     }
+}
+
+/// Counts the processes of the official client by their file names. Gauges say nothing: a file of ours has the
+/// same name. Our own files of the other kinds are shared.
+fn official_processes(files: &[File]) -> usize {
+    let tag = |file: &'_ File| -> Option<String> {
+        let (kind, tag) = file.name.strip_suffix(".db")?.split_once('_')?;
+        let is_own = tag == "shared" || tag.starts_with("shared-");
+        let is_kind = matches!(kind, "counter" | "histogram" | "summary");
+        (is_kind && !is_own && file.entries > 0).then(|| tag.to_owned())
+    };
+    files.iter().filter_map(tag).collect::<HashSet<_>>().len()
 }
 
 /// Returns the space that files take on disk.
@@ -165,6 +180,7 @@ impl Totals {
         self.series += other.series;
         self.live_workers += other.live_workers;
         self.dead_workers += other.dead_workers;
+        self.official_processes += other.official_processes;
         self.kept_series = self.kept_series.saturating_add(other.kept_series);
         self.lost_series = self.lost_series.saturating_add(other.lost_series);
     }

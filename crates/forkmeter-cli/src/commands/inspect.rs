@@ -108,10 +108,15 @@ fn summary(text: &mut String, totals: &Totals, read: Duration) {
             units::count(totals.files as u64)
         ),
     );
-    line(
-        "workers",
-        format!("{} live, {} dead", totals.live_workers, totals.dead_workers),
-    );
+    let mut workers = format!("{} live, {} dead", totals.live_workers, totals.dead_workers);
+    if totals.official_processes > 0 {
+        let official = units::count(totals.official_processes as u64);
+        let _ = write!(
+            workers,
+            ", {official} of the official client (which does not say who lives)"
+        );
+    }
+    line("workers", workers);
     line("families", units::count(totals.families as u64));
     line("series", units::count(totals.series as u64));
     if totals.kept_series > 0 {

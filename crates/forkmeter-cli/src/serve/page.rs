@@ -149,8 +149,12 @@ impl Page {
     fn facts(&mut self, totals: &Totals) {
         self.fact("Series", &units::count(totals.series as u64), "");
         let live = units::count(totals.live_workers as u64);
-        let dead = format!("{} dead", units::count(totals.dead_workers as u64));
-        self.fact("Live workers", &live, &dead);
+        let mut others = format!("{} dead", units::count(totals.dead_workers as u64));
+        if totals.official_processes > 0 {
+            let official = units::count(totals.official_processes as u64);
+            let _ = write!(others, ", {official} unknown");
+        }
+        self.fact("Live workers", &live, &others);
         let files = units::count(totals.files as u64);
         self.fact("Files", &files, &totals.files_by_state_text());
         self.fact("On disk", &units::bytes(totals.size_bytes), "");
@@ -253,12 +257,19 @@ impl Page {
     }
 
     fn workers(&mut self, overview: &Overview) {
-        if overview.workers.is_empty() {
+        let official = overview.totals.official_processes;
+        if official > 0 {
             put!(
                 self,
-                "<p class=\"soft\">No workers are known. The official client writes files without saying who \
-                 lives.</p>\n"
+                "<p class=\"soft\">Processes that wrote files with the official client: {}. It does not say \
+                 which of them live.</p>\n",
+                units::count(official as u64)
             );
+        }
+        if overview.workers.is_empty() {
+            if official == 0 {
+                put!(self, "<p class=\"soft\">No worker is known.</p>\n");
+            }
             return;
         }
         put!(

@@ -42,6 +42,7 @@ fn json_has_the_same_data() {
     assert_eq!(value["totals"]["files_by_state"]["ok"], 6);
     assert_eq!(value["totals"]["families"], 3);
     assert_eq!(value["totals"]["series"], 4);
+    assert_eq!(value["totals"]["official_processes"], 2);
     assert_eq!(value["families"][0]["name"], "requests");
     assert_eq!(value["families"][0]["series"], 2);
     assert_eq!(value["files"].as_array().unwrap().len(), 6);
