@@ -41,7 +41,8 @@ test-rust: $(BUILD)/tests.stamp
 .PHONY: test-python  ## tests from outside: oracle, hostile files, end to end, tidy (PYTEST_ARGS=...)
 test-python: $(BUILD)/tests.stamp
 	$(CARGO) build --workspace --bins
-	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" FORKMETER_SKIPPED="$(SKIPPED)" \
+	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" \
+	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
 	    $(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 .PHONY: lint  ## formatting, clippy, rustdoc, ruff, mypy

@@ -38,6 +38,20 @@ def tool(name: str) -> str:
     return path
 
 
+NOTED: dict[str, int] = {}
+
+
+def note_skip(reason: str) -> None:
+    """Notes that a check was left out although its test goes on; in CI that fails the test.
+
+    Args:
+        reason: what is missing, in words for the list at the end.
+    """
+    if in_ci():
+        pytest.fail(f"skipped in CI: {reason}", pytrace=False)
+    NOTED[reason] = NOTED.get(reason, 0) + 1
+
+
 def skipped_before() -> list[str]:
     """Returns what earlier steps of `make test` skipped, one reason each."""
     path = os.environ.get("FORKMETER_SKIPPED")
