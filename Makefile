@@ -43,7 +43,7 @@ test-python: $(BUILD)/tests.stamp
 	$(CARGO) build --workspace --bins
 	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" \
 	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
-	    $(BIN)/python -m pytest tests $(PYTEST_ARGS)
+	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests)
 
 .PHONY: lint  ## formatting, clippy, rustdoc, ruff, mypy
 lint: $(BUILD)/tests.stamp
@@ -68,6 +68,11 @@ format: $(BUILD)/tests.stamp
 demo: $(BUILD)/demo.stamp
 	$(CARGO) build --release --package forkmeter-cli
 	@exec $(BIN)/python demo/demo.py --forkmeter "$(CARGO_TARGET_DIR)/release/forkmeter" $(if $(ONCE),--once)
+
+.PHONY: bench  ## time forkmeter against its peers in one run, once both sides gave the same samples
+bench: $(BUILD)/demo.stamp
+	$(CARGO) build --release --package forkmeter-bench
+	$(BIN)/python benches/scrape.py --bin-dir "$(CARGO_TARGET_DIR)/release"
 
 .PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 fuzz:

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from support.skipping import note_skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from prometheus_client import Metric
@@ -38,21 +38,32 @@ class Official(Collector):
     same every time.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Remembers the directory."""
+    def __init__(self, directory: Path, files: Sequence[Path] | None = None) -> None:
+        """Remembers what to read.
+
+        Args:
+            directory: where the files are.
+            files: some of them, in another order.
+        """
         self.directory = directory
+        self.files = files
 
     def collect(self) -> Iterable[Metric]:
         """Merges the files as they are now."""
-        files = sorted(str(path) for path in self.directory.glob("*.db"))
-        merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)
+        files = self.files if self.files is not None else sorted(self.directory.glob("*.db"))
+        merged: Iterable[Metric] = MultiProcessCollector.merge([str(path) for path in files], accumulate=True)
         return merged
 
 
-def official_text(directory: Path) -> str:
-    """Returns the text exposition that the official client makes of a directory."""
+def official_text(directory: Path, *, files: Sequence[Path] | None = None) -> str:
+    """Returns the text exposition that the official client makes of a directory.
+
+    Args:
+        directory: where the files are.
+        files: the files to read, in this order; without it all of them, sorted.
+    """
     registry = CollectorRegistry()
-    registry.register(Official(directory))
+    registry.register(Official(directory, files))
     text: bytes = generate_latest(registry)
     return text.decode()
 
