@@ -22,8 +22,9 @@ pub enum EncodeErrorKind {
         /// The family's type.
         family_type: MetricType,
     },
-    /// A timestamp of a sample or an exemplar, since it is NaN or infinite.
-    TimestampNotFinite,
+    /// A timestamp of a sample or an exemplar, since it is NaN or infinite, or in the text format beyond the
+    /// milliseconds of a 64-bit integer.
+    TimestampOutOfRange,
 }
 
 impl EncodeError {
@@ -62,10 +63,10 @@ impl fmt::Display for EncodeError {
                 "exemplar of sample {sample:?} left out: a sample of {family_type} {family:?} cannot have \
                  one, use a counter's total or a histogram's bucket"
             )?,
-            EncodeErrorKind::TimestampNotFinite => {
+            EncodeErrorKind::TimestampOutOfRange => {
                 write!(
                     f,
-                    "timestamp of sample {sample:?} of {family:?} left out: it is not finite"
+                    "timestamp of sample {sample:?} of {family:?} left out: it is out of range"
                 )?;
             }
         }

@@ -79,13 +79,14 @@ impl Format {
 /// Appends the exposition of `families`, in their order, to `out`.
 ///
 /// The bytes are those of the official Python client's `generate_latest` for the same families, wherever those
-/// are well-formed. Two things differ: names that end in a newline are escaped, and negative exact timestamps
-/// have one sign. Nothing is sorted or checked for duplicates: the registry has done that.
+/// are well-formed. What differs: names that end in a newline are escaped, negative exact timestamps have one
+/// sign, and exemplar labels outside the legacy set are escaped. Nothing is sorted or checked for duplicates: the
+/// registry has done that.
 ///
 /// # Errors
 ///
 /// Fails where a sample cannot be written as it is: an exemplar on a sample that cannot have one (the official
-/// client raises there), or a timestamp that is not finite. `out` then still holds the complete exposition,
+/// client raises there), or a timestamp that is not finite or too great. `out` then still holds the complete exposition,
 /// without that exemplar or timestamp, so a scrape can be answered and the error be reported beside it.
 ///
 /// # Examples

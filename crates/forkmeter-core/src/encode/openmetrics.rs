@@ -27,7 +27,7 @@ pub(super) fn encode_family<'f>(
         if let Some(timestamp) = sample.timestamp
             && !push_timestamp(timestamp, out)
         {
-            problems.add(EncodeErrorKind::TimestampNotFinite, family, sample);
+            problems.add(EncodeErrorKind::TimestampOutOfRange, family, sample);
         }
         if let Some(exemplar) = &sample.exemplar {
             push_exemplar(exemplar, family, sample, lines, out, problems);
@@ -92,7 +92,7 @@ fn push_exemplar(
     if let Some(timestamp) = exemplar.timestamp
         && !push_timestamp(timestamp, out)
     {
-        problems.add(EncodeErrorKind::TimestampNotFinite, family, sample);
+        problems.add(EncodeErrorKind::TimestampOutOfRange, family, sample);
     }
 }
 

@@ -87,27 +87,24 @@ fn push_sample<'f>(
     if let Some(timestamp) = sample.timestamp
         && !push_milliseconds(timestamp, out)
     {
-        problems.add(EncodeErrorKind::TimestampNotFinite, family, sample);
+        problems.add(EncodeErrorKind::TimestampOutOfRange, family, sample);
     }
     out.push(b'\n');
 }
 
 /// Appends a space and whole milliseconds, rounded towards zero; tells whether it could.
 fn push_milliseconds(timestamp: Timestamp, out: &mut Vec<u8>) -> bool {
-    let milliseconds = (timestamp.as_seconds() * 1000.0).trunc();
-    if !milliseconds.is_finite() {
+    let milliseconds = timestamp.as_seconds() * 1000.0;
+    // The official client writes any number in full, but scrapers take 64-bit integers and refuse the whole
+    // exposition for a greater one.
+    if milliseconds.is_nan() || milliseconds.abs() > 9.2e18 {
         return false;
     }
     out.push(b' ');
-    if milliseconds.abs() < 1e18 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "whole and within the range of i64"
-        )]
-        push_integer(milliseconds as i64, out);
-    } else {
-        // Beyond any real time, but the official client writes such numbers in full.
-        out.extend_from_slice(format!("{milliseconds:.0}").as_bytes());
-    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole milliseconds are asked for"
+    )]
+    push_integer(milliseconds as i64, out);
     true
 }

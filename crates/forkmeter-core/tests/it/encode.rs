@@ -85,7 +85,7 @@ fn an_exemplar_on_a_wrong_sample_is_left_out_and_reported() {
 }
 
 #[test]
-fn timestamps_that_are_not_finite_are_left_out_and_reported() {
+fn timestamps_out_of_range_are_left_out_and_reported() {
     let mut family = MetricFamily::new("a", "", MetricType::Counter);
     for seconds in [f64::NAN, f64::INFINITY, 1.5] {
         family.samples.push(Sample {
@@ -103,7 +103,7 @@ fn timestamps_that_are_not_finite_are_left_out_and_reported() {
     let error = error.unwrap();
     assert_eq!(
         (error.kind(), error.others()),
-        (EncodeErrorKind::TimestampNotFinite, 3)
+        (EncodeErrorKind::TimestampOutOfRange, 3)
     );
     let (text, error) = encode_text(&[family], Format::Text004);
     assert_eq!(
@@ -170,4 +170,27 @@ fn exemplar_labels_outside_the_legacy_set_are_escaped() {
         exemplar(Escaping::Dots),
         r#"{span_dot_id="1",trace_id="2"} 1.0"#
     );
+}
+
+#[test]
+fn milliseconds_that_no_scraper_takes_are_left_out() {
+    let mut family = MetricFamily::new("a", "", MetricType::Gauge);
+    for seconds in [9.1e15, -9.1e15, 9.3e15, -1e300] {
+        family.samples.push(Sample {
+            timestamp: Some(Timestamp::Seconds(seconds)),
+            ..Sample::new("a", LabelSet::empty(), 1.0)
+        });
+    }
+    let (text, error) = encode_text(&[family], Format::Text004);
+    let lines: Vec<_> = text.lines().skip(2).collect();
+    assert_eq!(
+        lines,
+        [
+            "a 1.0 9100000000000000000",
+            "a 1.0 -9100000000000000000",
+            "a 1.0",
+            "a 1.0"
+        ]
+    );
+    assert_eq!(error.unwrap().others(), 1);
 }
