@@ -259,7 +259,7 @@ impl DirectoryReader {
             path: path.into(),
             state: segment.state,
             bytes,
-            entries: segment.located.len(),
+            entries: segment.entries(),
             cause: segment.cause.clone(),
         })
     }

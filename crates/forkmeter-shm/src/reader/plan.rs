@@ -14,7 +14,7 @@ use forkmeter_core::{LabelSet, MergeRule, MetricType, MultiprocessMode};
 use hashbrown::HashMap;
 
 use super::Conflict;
-use super::keys::{KeyTable, Part};
+use super::keys::{KeyTable, NO_SLOT, Part};
 use super::meta::Meta;
 use super::name::Role;
 use super::segment::Segment;
@@ -170,8 +170,15 @@ impl Planner<'_> {
             return;
         };
         let mut last = UNKNOWN;
-        for located in &segment.located {
-            let slot = self.keys.slot(self.keys.slot_id(located.key));
+        for slot in segment
+            .located
+            .iter()
+            .map(|located| self.keys.slot_id(located.key))
+        {
+            if slot == NO_SLOT {
+                continue;
+            }
+            let slot = self.keys.slot(slot);
             let family = self.keys.series(slot.series).family;
             if family == last {
                 continue;
@@ -199,6 +206,10 @@ impl Planner<'_> {
         route.reserve(segment.located.len());
         for located in &segment.located {
             let slot = self.keys.slot_id(located.key);
+            if slot == NO_SLOT {
+                route.push(SKIPPED);
+                continue;
+            }
             let known = self.cell_of[slot as usize];
             let settled = known.official || !official;
             route.push(if known.cell != UNKNOWN && known.kind == kind && settled {

@@ -31,7 +31,7 @@ pub(super) struct Segment {
     /// How the last read went.
     pub(super) state: FileState,
     pub(super) cause: String,
-    /// The entries whose keys could be parsed, in file order.
+    /// The entries in file order, those with a key that is none included.
     pub(super) located: Vec<Located>,
     /// Their values.
     pub(super) values: Vec<f64>,
@@ -156,9 +156,14 @@ impl Segment {
             }
             Some(error) => (FileState::Corrupt, error.to_string()),
             None if self.bad_keys > 0 => (FileState::Corrupt, self.first_bad_key.clone()),
-            None if self.located.is_empty() => (FileState::Empty, "no entry in it".into()),
+            None if self.entries() == 0 => (FileState::Empty, "no entry in it".into()),
             None => (FileState::Ok, String::new()),
         };
+    }
+
+    /// Returns how many entries there are whose keys make sense.
+    pub(super) fn entries(&self) -> usize {
+        self.located.len() - self.bad_keys
     }
 
     /// Returns the merged cell of the entry whose value stands at an offset.
@@ -279,8 +284,7 @@ impl Segment {
             entry.key,
             class,
         );
-        let value_offset = u32::try_from(entry.value_offset);
-        let (Ok(value_offset), true) = (value_offset, keys.slot_id(key) != NO_SLOT) else {
+        if keys.slot_id(key) == NO_SLOT {
             if self.bad_keys == 0 {
                 let reason = keys.problem(key);
                 self.first_bad_key = format!(
@@ -289,8 +293,9 @@ impl Segment {
                 );
             }
             self.bad_keys += 1;
-            return;
-        };
+        }
+        let value_offset =
+            u32::try_from(entry.value_offset).expect("invariant: offsets are below an int32");
         self.located.push(Located { value_offset, key });
         self.values.push(entry.value);
         if self.has_timestamps() {
