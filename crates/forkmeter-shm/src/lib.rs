@@ -11,3 +11,7 @@ pub mod reader;
 pub mod side;
 mod sys;
 pub mod workers;
+
+// Helpers that unit tests share with integration tests name the crate from outside.
+#[cfg(test)]
+extern crate self as forkmeter_shm;

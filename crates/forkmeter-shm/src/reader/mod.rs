@@ -13,6 +13,8 @@ mod plan;
 mod report;
 mod segment;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

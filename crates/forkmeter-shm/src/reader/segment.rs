@@ -1,5 +1,8 @@
 //! One segment as it was read last: where its entries stand, and what their values are now.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::Arc;
 
