@@ -119,7 +119,8 @@ impl Meta {
 
     fn append(&mut self, bytes: &[u8]) -> bool {
         let before = self.records;
-        let mut records = Records::new(bytes);
+        let start = usize::try_from(self.parsed).unwrap_or(usize::MAX);
+        let mut records = Records::new(bytes).starting_at(start);
         self.bad_frame.clear();
         loop {
             let start = records.offset();

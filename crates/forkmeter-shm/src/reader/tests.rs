@@ -18,6 +18,10 @@ fn directory() -> TempDir {
 }
 
 /// Workers 0 and 2 live, under the tags `10` and `12`; worker 1 is dead.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it stands in for a function that fails"
+)]
 fn some_live(_: &Path) -> io::Result<Observed> {
     let worker = |index: u16, alive| WorkerReport {
         index,
@@ -65,12 +69,12 @@ fn descriptor(name: &str, kind: MetricType) -> Descriptor {
 /// Writes `forkmeter.meta` with some records.
 fn declare(directory: &TempDir, descriptors: &[Descriptor], infos: &[InfoRecord]) {
     let mut records = Vec::new();
-    descriptors
-        .iter()
-        .for_each(|descriptor| meta::append_descriptor(&mut records, descriptor));
-    infos
-        .iter()
-        .for_each(|info| meta::append_info(&mut records, info));
+    for descriptor in descriptors {
+        meta::append_descriptor(&mut records, descriptor);
+    }
+    for info in infos {
+        meta::append_info(&mut records, info);
+    }
     let mut bytes = meta::header((records.len() + crate::side::HEADER_SIZE) as u64).to_vec();
     bytes.extend_from_slice(&records);
     fs::write(directory.path().join(layout::META_FILE), bytes).unwrap();

@@ -118,12 +118,23 @@ fn append(out: &mut Vec<u8>, kind: u32, document: &Value) {
 pub struct Records<'a> {
     bytes: &'a [u8],
     offset: usize,
+    base: usize,
 }
 
 impl<'a> Records<'a> {
     /// Yields the records of `bytes`, which begin right after the header or after an earlier record.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, offset: 0 }
+        Self {
+            bytes,
+            offset: 0,
+            base: 0,
+        }
+    }
+
+    /// Says where in the file the bytes begin, so that errors name places in the file.
+    #[must_use]
+    pub fn starting_at(self, base: usize) -> Self {
+        Self { base, ..self }
     }
 
     /// Returns where the next record starts, counted from the first byte given.
@@ -134,7 +145,8 @@ impl<'a> Records<'a> {
     fn frame(&self) -> Result<(u32, &'a [u8], usize), SideError> {
         let offset = self.offset;
         let frame = self.bytes.get(offset..).unwrap_or(&[]);
-        let cut = SideError::Truncated { offset };
+        let place = self.base + offset;
+        let cut = SideError::Truncated { offset: place };
         let (Some(length), Some(checksum), Some(kind)) =
             (u32_at(frame, 0), u32_at(frame, 4), u32_at(frame, 8))
         else {
@@ -145,7 +157,7 @@ impl<'a> Records<'a> {
             .and_then(|length| FRAME_SIZE.checked_add(length));
         let payload = end.and_then(|end| frame.get(FRAME_SIZE..end)).ok_or(cut)?;
         if crc32fast::hash(payload) != checksum {
-            return Err(SideError::Checksum { offset });
+            return Err(SideError::Checksum { offset: place });
         }
         Ok((
             kind,

@@ -89,9 +89,9 @@ fn gauges_merge_as_their_mode_says() {
     let nan = f64::NAN;
     let workers = [
         ("1", nan, 5.0),
-        ("2", 3.0, 7.0),
-        ("3", -1.0, 7.0),
-        ("4", 2.0, 0.0),
+        ("2", 3.0, 0.0),
+        ("3", 1.5, 7.0),
+        ("4", -1.0, 7.0),
     ];
     for mode in MultiprocessMode::ALL {
         let directory = tempfile::tempdir().unwrap();
@@ -111,14 +111,14 @@ fn gauges_merge_as_their_mode_says() {
             "all" => &[
                 "g{pid=1} NaN",
                 "g{pid=2} 3.0",
-                "g{pid=3} -1.0",
-                "g{pid=4} 2.0",
+                "g{pid=3} 1.5",
+                "g{pid=4} -1.0",
             ],
             "min" => &["g{} -1.0"],
             "max" => &["g{} 3.0"],
-            "sum" => &["g{} 4.5"],
+            "sum" => &["g{} 4.0"],
             // Of the two that were set last, the one whose file is read first.
-            _ => &["g{} 3.0"],
+            _ => &["g{} 1.5"],
         };
         assert_eq!(samples(&read.families), expected, "{mode}");
     }
