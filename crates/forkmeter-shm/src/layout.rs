@@ -32,6 +32,15 @@ pub const FOLD_FILE: &str = "forkmeter.fold";
 /// What the names of all side files begin with.
 pub const SIDE_FILE_PREFIX: &str = "forkmeter.";
 
+/// The bits of a gauge value that stand for "removed": a quiet NaN with a payload of our own, which no
+/// computation makes. Other clients see a NaN.
+pub const REMOVED_GAUGE_BITS: u64 = 0x7FF8_464D_5244_0001;
+
+/// Tells whether a gauge was removed and not set since.
+pub const fn is_removed_gauge(value: f64) -> bool {
+    value.to_bits() == REMOVED_GAUGE_BITS
+}
+
 /// Says who wrote a segment and what its slots mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {

@@ -3,15 +3,19 @@
 //! Writers and the reader meet only in the bytes that `docs/format.md` specifies. This crate formats no
 //! expositions and knows no HTTP; it holds all unsafe code of the workspace.
 
+mod directory;
 pub mod key;
 pub mod layout;
 mod map;
 pub mod process;
 pub mod reader;
+mod segment;
 pub mod side;
+mod store;
 mod sys;
 pub mod workers;
 
 // Helpers that unit tests share with integration tests name the crate from outside.
 #[cfg(test)]
 extern crate self as forkmeter_shm;
+pub use store::{Directory, Options, ShmStore};

@@ -70,6 +70,7 @@ impl Mapping {
     /// not covered gives `None`.
     pub(crate) fn cell(&self, offset: u64) -> Option<&'static AtomicU64> {
         let address = self.address(offset, 8)?;
+        #[expect(clippy::cast_ptr_alignment, reason = "`address` checks the alignment")]
         // SAFETY: the address lies in a window that is never unmapped, and is aligned for a u64 (checked in
         // `address`). Everybody, in every process, accesses cells atomically.
         Some(unsafe { &*address.as_ptr().cast::<AtomicU64>() })
@@ -78,6 +79,7 @@ impl Mapping {
     /// Returns the 4-byte word at `offset`, as [`Mapping::cell`].
     pub(crate) fn word(&self, offset: u64) -> Option<&'static AtomicU32> {
         let address = self.address(offset, 4)?;
+        #[expect(clippy::cast_ptr_alignment, reason = "`address` checks the alignment")]
         // SAFETY: as in `cell`.
         Some(unsafe { &*address.as_ptr().cast::<AtomicU32>() })
     }
@@ -165,8 +167,9 @@ impl CellRef {
 
 /// Returns the timestamp cell that stands right behind a value cell of a segment.
 pub(crate) fn timestamp_of(value: &'static AtomicU64) -> &'static AtomicU64 {
+    let timestamp = ptr::from_ref(value).wrapping_add(1);
     // SAFETY: value cells come from complete entries of a segment (the only callers), where the timestamp
     // follows the value; `Mapping::cell` gave an address at most 8 bytes before its window's end, and the
     // mapping goes on for `OVERLAP_BYTES` behind it.
-    unsafe { &*ptr::from_ref(value).add(1) }
+    unsafe { &*timestamp }
 }

@@ -197,6 +197,10 @@ impl WorkersFile {
     }
 
     /// Waits for the directory lock, at most `LOCK_PATIENCE`.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` when another process does not give it back, `NotFound` when the file was deleted.
     pub(crate) fn lock_directory(&self) -> io::Result<DirectoryLock<'_>> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Instant::now();
@@ -212,10 +216,16 @@ impl WorkersFile {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(2));
         }
-        Ok(DirectoryLock {
+        let lock = DirectoryLock {
             file: self,
             _threads: threads,
-        })
+        };
+        // A lock on a file that was deleted keeps nobody out.
+        if self.is_current() {
+            return Ok(lock);
+        }
+        let text = format!("{} was deleted", self.path.display());
+        Err(io::Error::new(io::ErrorKind::NotFound, text))
     }
 
     /// Returns the record of this process, taking one if it has none yet.
@@ -255,16 +265,13 @@ impl WorkersFile {
             .find(|index| taken.iter().all(|record| record.index != *index))
             .ok_or_else(|| io::Error::other(format!("{} is full", self.path.display())))?;
         let pid = std::process::id();
-        let tag = (0_u32..)
-            .map(|turn| {
-                if turn == 0 {
-                    pid.to_string()
-                } else {
-                    format!("{pid}-{turn}")
-                }
+        let tag = (0..=u32::MAX)
+            .map(|turn| match turn {
+                0 => pid.to_string(),
+                turn => format!("{pid}-{turn}"),
             })
             .find(|tag| taken.iter().all(|record| record.tag != *tag) && tag_is_free(tag))
-            .expect("invariant: only finitely many tags are taken");
+            .ok_or_else(|| io::Error::other("every name for this worker is taken"))?;
         if !sys::try_lock_range(&self.file, record_at(index), RECORD_BYTES)? {
             return Err(io::Error::other("a free worker record is locked"));
         }

@@ -11,7 +11,7 @@ use super::meta::Meta;
 use super::name::Role;
 use super::plan::{Plan, PlannedFamily, PlannedSeries, SKIPPED, Segments};
 use super::segment::Segment;
-use crate::layout::Mark;
+use crate::layout::{self, Mark};
 
 /// Says where a sample's number comes from.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,8 @@ impl Exposed {
         let has_created = segment.mark == Mark::Shared || segment.mark == Mark::States;
         let values = segment.values.iter().zip(&segment.timestamps);
         for ((value, timestamp), cell) in values.zip(&segment.route) {
-            if timestamp.is_sign_negative() && *value == 0.0 {
+            let is_removed = timestamp.is_sign_negative() && *value == 0.0;
+            if is_removed || layout::is_removed_gauge(*value) {
                 continue;
             }
             let cell = *cell as usize;

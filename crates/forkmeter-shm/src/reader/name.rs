@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forkmeter_core::{MergeRule, MetricType, MultiprocessMode};
+use forkmeter_core::{MetricType, MultiprocessMode};
 
 use crate::layout::{Mark, SEGMENT_SUFFIX};
 
@@ -33,9 +33,7 @@ impl Role {
             Mark::Official => self != Self::States,
             Mark::Shared => matches!(self, Self::Counter | Self::Histogram | Self::Summary),
             Mark::Worker(_) => matches!(self, Self::Gauge(_)),
-            Mark::Retired => {
-                matches!(self, Self::Gauge(mode) if !mode.is_live() && mode.rule() != MergeRule::PerWorker)
-            }
+            Mark::Retired => matches!(self, Self::Gauge(mode) if !mode.is_live()),
             Mark::States => self == Self::States,
             Mark::Foreign(_) => false,
         }
@@ -94,7 +92,7 @@ mod tests {
     fn marks_fit_roles() {
         let retired = |mode| Role::Gauge(mode).takes(Mark::Retired);
         assert!(retired(MultiprocessMode::Min) && retired(MultiprocessMode::MostRecent));
-        assert!(!retired(MultiprocessMode::All) && !retired(MultiprocessMode::LiveMin));
+        assert!(retired(MultiprocessMode::All) && !retired(MultiprocessMode::LiveMin));
         assert!(Role::Counter.takes(Mark::Shared) && !Role::Counter.takes(Mark::Worker(1)));
         assert!(!Role::Gauge(MultiprocessMode::All).takes(Mark::Shared));
         assert!(!Role::Counter.takes(Mark::States) && !Role::States.takes(Mark::Official));

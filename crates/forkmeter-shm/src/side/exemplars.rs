@@ -143,3 +143,9 @@ pub fn decode(bytes: &[u8; RECORD_SIZE]) -> Option<Record> {
         },
     })
 }
+
+/// Reads which slot a record belongs to, also where its checksum does not fit.
+pub fn slot_of(bytes: &[u8; RECORD_SIZE]) -> Option<(Segment, u64)> {
+    let number = u16::from_le_bytes([bytes[6], bytes[7]]);
+    Some((Segment::from_number(number)?, u64_at(bytes, 8)?))
+}

@@ -1,9 +1,19 @@
-//! Integration tests of the store, in one program.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+//! Integration tests of the multi-process store, in one program.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what does not unwrap here is a failed test"
+)]
+#![allow(clippy::float_cmp, reason = "counts are exact")]
 
-mod fuzz_corpus;
 #[path = "../../../../testkit/fuzz_replay.rs"]
 mod fuzz_replay;
+#[path = "../../../../testkit/store_suite.rs"]
+mod store_suite;
+
+mod children;
+mod fuzz_corpus;
+mod process;
 mod reader;
 mod reader_files;
+mod store;
 mod support;

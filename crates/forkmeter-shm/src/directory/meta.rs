@@ -1,0 +1,243 @@
+//! Writes `forkmeter.meta`: descriptors and infos, appended under the directory lock.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forkmeter_core::{Descriptor, LabelSet};
+
+use crate::layout::META_FILE;
+use crate::side::{HEADER_SIZE, meta};
+use crate::workers::DirectoryLock;
+
+/// Above this much, records that later ones replaced are left behind in a rewrite.
+const COMPACT_BYTES: u64 = 1 << 20;
+
+/// Is the file of what has no room in keys, opened when it is first written.
+#[derive(Debug)]
+pub(super) struct MetaFile {
+    path: PathBuf,
+    open: Option<Open>,
+    known: HashMap<Identity, u64>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    inode: u64,
+    scanned: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Identity {
+    Descriptor(Arc<str>),
+    Info(Arc<str>, LabelSet),
+}
+
+impl MetaFile {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self {
+            path: directory.join(META_FILE),
+            open: None,
+            known: HashMap::new(),
+        }
+    }
+
+    /// Tells whether the file is still what its path names; an unopened one is.
+    pub(super) fn is_current(&self) -> bool {
+        let inode = || fs::symlink_metadata(&self.path).map(|meta| meta.ino()).ok();
+        self.open
+            .as_ref()
+            .is_none_or(|open| inode() == Some(open.inode))
+    }
+
+    /// Tells whether this descriptor was seen in the file, as of the last look.
+    pub(super) fn knows_descriptor(&self, descriptor: &Descriptor) -> bool {
+        let identity = Identity::Descriptor(Arc::clone(&descriptor.name));
+        self.known.get(&identity) == Some(&fingerprint_of(descriptor))
+    }
+
+    /// Appends a descriptor, unless the last one of its name is equal.
+    pub(super) fn declare(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        descriptor: &Descriptor,
+    ) -> io::Result<()> {
+        let mut record = Vec::new();
+        meta::append_descriptor(&mut record, descriptor);
+        let identity = Identity::Descriptor(Arc::clone(&descriptor.name));
+        self.append(lock, identity, fingerprint_of(descriptor), &record)
+    }
+
+    /// Appends the facts of an info series, unless they are what the file says already.
+    pub(super) fn set_info(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        record: &meta::InfoRecord,
+    ) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        meta::append_info(&mut bytes, record);
+        let identity = Identity::Info(Arc::clone(&record.family), record.labels.clone());
+        self.append(lock, identity, fingerprint(&record.info), &bytes)
+    }
+
+    fn append(
+        &mut self,
+        _lock: &DirectoryLock<'_>,
+        identity: Identity,
+        fingerprint: u64,
+        record: &[u8],
+    ) -> io::Result<()> {
+        self.catch_up()?;
+        if self.known.get(&identity) == Some(&fingerprint) {
+            return Ok(());
+        }
+        let open = self.open.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let end = open.scanned + record.len() as u64;
+        open.file.write_all_at(record, open.scanned)?;
+        open.file
+            .write_all_at(&end.to_le_bytes(), meta::COMMITTED_OFFSET as u64)?;
+        open.scanned = end;
+        self.known.insert(identity, fingerprint);
+        if end > COMPACT_BYTES {
+            self.compact()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Opens or makes the file, and reads what others appended since the last look.
+    fn catch_up(&mut self) -> io::Result<()> {
+        if !self.is_current() {
+            self.open = None;
+            self.known.clear();
+        }
+        if self.open.is_none() {
+            self.open = Some(Open::at(&self.path)?);
+        }
+        let open = self.open.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        let committed = open.committed()?;
+        let len =
+            usize::try_from(committed.saturating_sub(open.scanned)).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        open.file.read_exact_at(&mut bytes, open.scanned)?;
+        // What cannot be read is left alone: later records replace it.
+        for record in meta::Records::new(&bytes).flatten() {
+            match record {
+                meta::Record::Descriptor(descriptor) => {
+                    let identity = Identity::Descriptor(Arc::clone(&descriptor.name));
+                    self.known.insert(identity, fingerprint_of(&descriptor));
+                }
+                meta::Record::Info(info) => {
+                    let identity = Identity::Info(info.family, info.labels);
+                    self.known.insert(identity, fingerprint(&info.info));
+                }
+                meta::Record::Unknown(_) => {}
+            }
+        }
+        open.scanned = committed.max(open.scanned);
+        Ok(())
+    }
+
+    /// Rewrites the file with the last record of each identity, if that makes it much smaller.
+    fn compact(&mut self) -> io::Result<()> {
+        let open = self.open.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let len = usize::try_from(open.scanned).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len - HEADER_SIZE];
+        open.file.read_exact_at(&mut bytes, HEADER_SIZE as u64)?;
+        let mut last: HashMap<Identity, (usize, Vec<u8>)> = HashMap::new();
+        for (order, record) in meta::Records::new(&bytes).flatten().enumerate() {
+            let mut record_bytes = Vec::new();
+            let identity = match record {
+                meta::Record::Descriptor(descriptor) => {
+                    meta::append_descriptor(&mut record_bytes, &descriptor);
+                    Identity::Descriptor(Arc::clone(&descriptor.name))
+                }
+                meta::Record::Info(info) => {
+                    meta::append_info(&mut record_bytes, &info);
+                    Identity::Info(info.family, info.labels)
+                }
+                meta::Record::Unknown(_) => continue,
+            };
+            last.insert(identity, (order, record_bytes));
+        }
+        let mut kept: Vec<_> = last.into_values().collect();
+        kept.sort();
+        let size: usize = kept.iter().map(|(_, record)| record.len()).sum();
+        if size * 2 > bytes.len() {
+            return Ok(());
+        }
+        let mut new = meta::header((HEADER_SIZE + size) as u64).to_vec();
+        new.extend(kept.into_iter().flat_map(|(_, record)| record));
+        let temporary = self.path.with_extension("meta.new");
+        fs::write(&temporary, new)?;
+        fs::rename(&temporary, &self.path)?;
+        self.open = None;
+        Ok(())
+    }
+}
+
+impl Open {
+    fn at(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = options.open(path)?;
+        let metadata = file.metadata()?;
+        let new = Self {
+            file,
+            inode: metadata.ino(),
+            scanned: HEADER_SIZE as u64,
+        };
+        if metadata.len() < HEADER_SIZE as u64 {
+            new.file
+                .write_all_at(&meta::header(HEADER_SIZE as u64), 0)?;
+        }
+        new.committed()?;
+        Ok(new)
+    }
+
+    fn committed(&self) -> io::Result<u64> {
+        let mut header = [0; HEADER_SIZE];
+        self.file.read_exact_at(&mut header, 0)?;
+        let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let committed = meta::committed_len(&header).map_err(wrong)?;
+        // A crash between the record and the length leaves bytes behind the length, which are written over.
+        if committed > self.file.metadata()?.len() || committed < HEADER_SIZE as u64 {
+            let text = format!("{META_FILE} is shorter than the length it gives");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(committed)
+    }
+}
+
+fn fingerprint_of(descriptor: &Descriptor) -> u64 {
+    let bounds: Vec<u64> = descriptor
+        .upper_bounds
+        .iter()
+        .map(|bound| bound.to_bits())
+        .collect();
+    fingerprint(&(
+        (
+            &descriptor.help,
+            &descriptor.unit,
+            descriptor.kind,
+            descriptor.mode,
+        ),
+        (&descriptor.label_names, bounds, &descriptor.states),
+    ))
+}
+
+fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,409 @@
+//! An open directory as a worker sees it: its segments, its record, and the side files it writes.
+
+mod exemplars;
+mod meta;
+mod retire;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forkmeter_core::encode::format_value;
+use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
+
+use self::exemplars::ExemplarFile;
+use self::meta::MetaFile;
+use crate::layout::{self, Mark};
+use crate::segment::{Found, Segment, Wanted};
+use crate::side;
+use crate::workers::{Claim, DirectoryLock, WorkersFile};
+
+/// How many files of one shared kind there can be before new series are kept in memory.
+const MAX_NUMBER: u32 = 64;
+
+/// Is a directory that this process writes to.
+#[derive(Debug)]
+pub(crate) struct OpenDirectory {
+    path: PathBuf,
+    workers: Arc<WorkersFile>,
+    claim: Option<Claim>,
+    sets: HashMap<Box<str>, Vec<Segment>>,
+    meta: MetaFile,
+    exemplars: ExemplarFile,
+    clock: forkmeter_core::store::Clock,
+}
+
+/// Is the place of a series: one cell per slot.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The slots, in the descriptor's order.
+    pub(crate) slots: Vec<Found>,
+}
+
+impl OpenDirectory {
+    /// Opens a directory, makes what is missing, and clears away what dead workers left.
+    pub(crate) fn open(path: &Path, clock: forkmeter_core::store::Clock) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let workers = WorkersFile::open(path)?;
+        let mut directory = Self {
+            path: path.to_owned(),
+            workers,
+            claim: None,
+            sets: HashMap::new(),
+            meta: MetaFile::new(path),
+            exemplars: ExemplarFile::new(path),
+            clock,
+        };
+        directory.take_record()?;
+        Ok(directory)
+    }
+
+    /// Returns the path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a worker record of its own for this process; called again after a fork.
+    pub(crate) fn take_record(&mut self) -> io::Result<()> {
+        self.claim = None;
+        let workers = Arc::clone(&self.workers);
+        let lock = workers.lock_directory()?;
+        retire::finish_fold(&lock, &self.path)?;
+        let is_free = |tag: &str| !retire::tag_is_used(&self.path, tag);
+        let mut retire = |dead: &_| retire::retire(&lock, &self.path, dead);
+        self.claim = Some(workers.claim(&lock, &is_free, &mut retire)?);
+        Ok(())
+    }
+
+    /// Tells whether everything that is open is still what its path names.
+    pub(crate) fn is_current(&self) -> bool {
+        self.workers.is_current()
+    }
+
+    /// Forgets the files that were deleted or replaced, and returns the stems of their names.
+    ///
+    /// Their mappings stay, so the values in them can still be read.
+    pub(crate) fn forget_deleted(&mut self) -> Vec<Box<str>> {
+        let is_gone = |set: &Vec<Segment>| set.iter().any(|segment| !segment.is_current());
+        let mut gone: Vec<_> = self
+            .sets
+            .iter()
+            .filter(|(_, set)| is_gone(set))
+            .map(|(stem, _)| stem.clone())
+            .collect();
+        for stem in &gone {
+            self.sets.remove(stem);
+        }
+        if !self.meta.is_current() {
+            self.meta = MetaFile::new(&self.path);
+            gone.push(layout::META_FILE.into());
+        }
+        gone
+    }
+
+    /// Forgets the files of this worker's own gauges, which belong to the parent after a fork.
+    pub(crate) fn forget_own_gauges(&mut self) {
+        self.sets.retain(|stem, _| !stem.starts_with("gauge_"));
+        self.claim = None;
+    }
+
+    /// Writes down how many series this worker keeps in memory.
+    pub(crate) fn report_kept(&self, kept_series: u64) {
+        if let Some(claim) = &self.claim {
+            // Best effort: it is a report about storage that does not work.
+            let _ = self.workers.report_kept(claim, kept_series);
+        }
+    }
+
+    /// Returns the name, without number and suffix, of the segments that hold a family's series.
+    pub(crate) fn stem(&self, descriptor: &Descriptor) -> io::Result<Box<str>> {
+        let kind = match descriptor.kind {
+            MetricType::Counter => "counter",
+            MetricType::Histogram | MetricType::GaugeHistogram => "histogram",
+            MetricType::Summary => "summary",
+            MetricType::StateSet => return Ok(layout::STATES_FILE.into()),
+            MetricType::Info => return Ok(layout::META_FILE.into()),
+            MetricType::Gauge | MetricType::Unknown => {
+                let claim = self.claim.as_ref();
+                let claim =
+                    claim.ok_or_else(|| io::Error::other("this worker has no record yet"))?;
+                return Ok(format!("gauge_{}_{}", descriptor.mode, claim.tag).into());
+            }
+        };
+        Ok(format!("{kind}_shared").into())
+    }
+
+    /// Looks up the slots of a series and makes those that are missing.
+    ///
+    /// `initial` gives the value that a new slot starts with; it is asked only for slots that are certain to
+    /// be made.
+    pub(crate) fn intern(
+        &mut self,
+        descriptor: &Descriptor,
+        labels: &LabelSet,
+        initial: &mut dyn FnMut(usize) -> f64,
+    ) -> io::Result<Place> {
+        let created = if is_shared(descriptor) {
+            (self.clock)()
+        } else {
+            0.0
+        };
+        let (keys, ends) = keys_of(descriptor, labels);
+        let wanted = wanted(&keys, &ends, created);
+        let stem = self.stem(descriptor)?;
+        let known = self.sets.get(&stem).into_iter().flatten();
+        let mut known = known.filter(|segment| segment.has_a_name());
+        if let Some(slots) = known.find_map(|segment| segment.find_all(&wanted)) {
+            return Ok(Place { slots });
+        }
+        let workers = Arc::clone(&self.workers);
+        let lock = workers.lock_directory()?;
+        let slots = self.append(&lock, &stem, descriptor, &wanted, initial)?;
+        Ok(Place { slots })
+    }
+
+    fn append(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        stem: &str,
+        descriptor: &Descriptor,
+        wanted: &[Wanted<'_>],
+        initial: &mut dyn FnMut(usize) -> f64,
+    ) -> io::Result<Vec<Found>> {
+        let mark = self.mark(descriptor);
+        let is_numbered = matches!(mark, Mark::Shared);
+        let set = self.sets.entry(stem.into()).or_default();
+        if set.iter().any(|segment| !segment.has_a_name()) {
+            let text = format!("a file of {stem} was deleted");
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        for segment in set.iter_mut() {
+            match segment.find_or_append(lock, wanted, initial) {
+                Err(error) if is_numbered && is_beyond_use(&error) => {}
+                other => return other,
+            }
+        }
+        // A file that is full, damaged or not ours stays as it is; the next number takes the series.
+        let mut last_error = io::Error::from(io::ErrorKind::FileTooLarge);
+        for number in 0..if is_numbered { MAX_NUMBER } else { 1 } {
+            let path = self.path.join(file_name(stem, number));
+            if set.iter().any(|segment| segment.is_at(&path)) {
+                continue;
+            }
+            let opened = Segment::open(lock, &path, mark).and_then(|mut segment| {
+                let found = segment.find_or_append(lock, wanted, initial);
+                set.push(segment);
+                found
+            });
+            match opened {
+                Err(error) if is_numbered && is_beyond_use(&error) => last_error = error,
+                other => return other,
+            }
+        }
+        Err(last_error)
+    }
+
+    fn mark(&self, descriptor: &Descriptor) -> Mark {
+        match descriptor.kind {
+            MetricType::StateSet => Mark::States,
+            MetricType::Gauge | MetricType::Unknown | MetricType::Info => {
+                Mark::Worker(self.claim.as_ref().map_or(u16::MAX, |claim| claim.index))
+            }
+            _ => Mark::Shared,
+        }
+    }
+
+    /// Writes down what has no room in keys.
+    pub(crate) fn declare(&mut self, descriptor: &Descriptor) -> io::Result<()> {
+        if self.meta.knows_descriptor(descriptor) {
+            return Ok(());
+        }
+        let lock = self.workers.lock_directory()?;
+        self.meta.declare(&lock, descriptor)
+    }
+
+    /// Writes down the facts of an info series; nothing for a series that was removed.
+    pub(crate) fn set_info(
+        &mut self,
+        family: &Arc<str>,
+        labels: &LabelSet,
+        info: Option<LabelSet>,
+    ) -> io::Result<()> {
+        let lock = self.workers.lock_directory()?;
+        let record = side::meta::InfoRecord {
+            family: Arc::clone(family),
+            labels: labels.clone(),
+            info,
+            time_seconds: (self.clock)(),
+        };
+        self.meta.set_info(&lock, &record)
+    }
+
+    /// Writes the exemplar of a slot, given as segment and offset; `false` where there is no room for one:
+    /// only the first segments of counters and histograms have exemplars.
+    pub(crate) fn set_exemplar(
+        &mut self,
+        descriptor: &Descriptor,
+        slot: (u64, u64),
+        exemplar: Exemplar,
+    ) -> io::Result<bool> {
+        let Some(segment) = self.exemplar_segment(descriptor, slot) else {
+            return Ok(false);
+        };
+        let inodes = (
+            self.first_inode("counter_shared"),
+            self.first_inode("histogram_shared"),
+        );
+        let record = side::exemplars::Record {
+            segment,
+            value_offset: slot.1,
+            exemplar,
+        };
+        self.exemplars
+            .set(&self.workers, inodes, &record)
+            .map(|()| true)
+    }
+
+    /// Reads the exemplar of a slot, given as segment and offset.
+    pub(crate) fn exemplar(&self, descriptor: &Descriptor, slot: (u64, u64)) -> Option<Exemplar> {
+        self.exemplars
+            .get(self.exemplar_segment(descriptor, slot)?, slot.1)
+    }
+
+    fn exemplar_segment(
+        &self,
+        descriptor: &Descriptor,
+        (inode, _): (u64, u64),
+    ) -> Option<side::exemplars::Segment> {
+        let (segment, stem) = match descriptor.kind {
+            MetricType::Counter => (side::exemplars::Segment::Counter, "counter_shared"),
+            MetricType::Histogram => (side::exemplars::Segment::Histogram, "histogram_shared"),
+            _ => return None,
+        };
+        (self.first_inode(stem) == inode).then_some(segment)
+    }
+
+    fn first_inode(&self, stem: &str) -> u64 {
+        let mut segments = self.sets.get(stem).into_iter().flatten();
+        let first = self.path.join(file_name(stem, 0));
+        segments
+            .find(|segment| segment.is_at(&first))
+            .map_or(0, Segment::inode)
+    }
+
+    /// Looks up the slots of a series that any worker made; makes none.
+    pub(crate) fn find(
+        &mut self,
+        descriptor: &Descriptor,
+        labels: &LabelSet,
+    ) -> io::Result<Option<Place>> {
+        let stem = self.stem(descriptor)?;
+        let (keys, ends) = keys_of(descriptor, labels);
+        let wanted = wanted(&keys, &ends, 0.0);
+        let workers = Arc::clone(&self.workers);
+        let lock = workers.lock_directory()?;
+        self.open_existing(&lock, &stem, self.mark(descriptor))?;
+        for segment in self.sets.get_mut(&stem).into_iter().flatten() {
+            segment.catch_up()?;
+            if let Some(slots) = segment.find_all(&wanted) {
+                return Ok(Some(Place { slots }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the segments of a kind that other workers made and this one has not used yet.
+    fn open_existing(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        stem: &str,
+        mark: Mark,
+    ) -> io::Result<()> {
+        let set = self.sets.entry(stem.into()).or_default();
+        for number in 0..MAX_NUMBER {
+            let path = self.path.join(file_name(stem, number));
+            if fs::symlink_metadata(&path).is_err() {
+                break;
+            }
+            if set.iter().any(|segment| segment.is_at(&path)) {
+                continue;
+            }
+            match Segment::open(lock, &path, mark) {
+                Ok(segment) => set.push(segment),
+                Err(error) if is_beyond_use(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a gauge's value from every worker's file; tells whether there was one.
+    pub(crate) fn remove_gauge(
+        &self,
+        descriptor: &Descriptor,
+        labels: &LabelSet,
+    ) -> io::Result<bool> {
+        let _lock = self.workers.lock_directory()?;
+        retire::remove_gauge(&self.path, descriptor, &keys_of(descriptor, labels).0)
+    }
+}
+
+/// Tells whether all workers share one slot per series of this family.
+pub(crate) fn is_shared(descriptor: &Descriptor) -> bool {
+    !matches!(
+        descriptor.kind,
+        MetricType::Gauge | MetricType::Unknown | MetricType::Info | MetricType::StateSet
+    )
+}
+
+/// Returns the keys of a series' slots, one after the other, and where each ends.
+fn keys_of(descriptor: &Descriptor, labels: &LabelSet) -> (Vec<u8>, Vec<usize>) {
+    let mut keys = Vec::new();
+    let mut ends = Vec::new();
+    let mut sample = String::new();
+    for index in 0..descriptor.slot_count() {
+        let slot = descriptor.slot(index);
+        sample.clear();
+        sample.push_str(&descriptor.name);
+        sample.push_str(slot.suffix);
+        let with_bound;
+        let labels = match slot.upper_bound {
+            None => labels,
+            Some(bound) => {
+                with_bound = labels.with("le", format_value(bound));
+                &with_bound
+            }
+        };
+        let help = &descriptor.help;
+        crate::key::write(&mut keys, &descriptor.name, &sample, labels.iter(), help);
+        ends.push(keys.len());
+    }
+    (keys, ends)
+}
+
+fn wanted<'a>(keys: &'a [u8], ends: &[usize], timestamp: f64) -> Vec<Wanted<'a>> {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let keys = starts.zip(ends).map(|(start, end)| &keys[start..*end]);
+    keys.map(|key| Wanted { key, timestamp }).collect()
+}
+
+fn file_name(stem: &str, number: u32) -> String {
+    match number {
+        _ if stem.starts_with(layout::SIDE_FILE_PREFIX) => stem.to_owned(),
+        0 => format!("{stem}{}", layout::SEGMENT_SUFFIX),
+        number => format!("{stem}-{number}{}", layout::SEGMENT_SUFFIX),
+    }
+}
+
+/// Tells whether an error says that this one file cannot take more, as opposed to the disk.
+fn is_beyond_use(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::PermissionDenied
+    )
+}

@@ -1,0 +1,287 @@
+//! What becomes of dead workers' gauges: `live*` values go, `min max sum mostrecent` are folded into one
+//! retired file per mode, `all` keeps the last values of a bounded number of workers.
+//!
+//! Everything here runs under the directory lock. A fold replaces the retired file and removes its sources in
+//! two steps; the journal (`docs/format.md` section 6) makes them one for readers and for the next worker.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use forkmeter_core::model::MergeRule;
+use forkmeter_core::{Descriptor, MultiprocessMode};
+
+use crate::layout::{self, FOLD_FILE, HEADER_SIZE, Header, Mark, Step};
+use crate::map::Mapping;
+use crate::reader::WorkerReport;
+use crate::side::fold::Fold;
+use crate::sys;
+use crate::workers::DirectoryLock;
+
+/// How many dead workers' gauges of mode `all` stay.
+const MAX_DEAD_WORKERS: usize = 64;
+const TEMPORARY: &str = "forkmeter.fold.new";
+const JOURNAL_TEMPORARY: &str = "forkmeter.fold.journal";
+
+/// Tells whether a gauge file has this tag in its name.
+pub(super) fn tag_is_used(directory: &Path, tag: &str) -> bool {
+    MultiprocessMode::ALL
+        .into_iter()
+        .any(|mode| fs::symlink_metadata(directory.join(gauge_file(mode, tag))).is_ok())
+}
+
+fn gauge_file(mode: MultiprocessMode, tag: &str) -> String {
+    format!("gauge_{mode}_{tag}{}", layout::SEGMENT_SUFFIX)
+}
+
+/// Clears away the gauges of a dead worker.
+///
+/// Files of the same name that are not that worker's (the official client's, say) are left alone.
+pub(super) fn retire(
+    lock: &DirectoryLock<'_>,
+    directory: &Path,
+    dead: &WorkerReport,
+) -> io::Result<()> {
+    for mode in MultiprocessMode::ALL {
+        let name = gauge_file(mode, &dead.tag);
+        let path = directory.join(&name);
+        if mark_of(&path)? != Some(Mark::Worker(dead.index)) {
+            continue;
+        }
+        if mode.is_live() {
+            fs::remove_file(&path)?;
+        } else if mode.rule() == MergeRule::PerWorker {
+            free_the_tag(directory, mode, &dead.tag)?;
+        } else {
+            fold(lock, directory, mode, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a dead worker's file of mode `all`, and removes the oldest where there are too many.
+///
+/// The file keeps its name, so that the official reader shows the same `pid`; a later worker with that process
+/// id takes another tag.
+fn free_the_tag(directory: &Path, mode: MultiprocessMode, tag: &str) -> io::Result<()> {
+    let path = directory.join(gauge_file(mode, tag));
+    // Marked as nobody's: the record's number is about to be used again.
+    let file = fs::OpenOptions::new().write(true).open(&path)?;
+    file.write_all_at(&Mark::Retired.to_bytes(), layout::MARK_OFFSET as u64)?;
+    let prefix = format!("gauge_{mode}_");
+    let mut dead: Vec<(SystemTime, _)> = Vec::new();
+    for entry in fs::read_dir(directory)?.flatten() {
+        let name = entry.file_name();
+        let is_of_mode = name.to_str().is_some_and(|name| name.starts_with(&prefix));
+        if is_of_mode && mark_of(&entry.path())? == Some(Mark::Retired) {
+            let modified = entry.metadata().and_then(|meta| meta.modified());
+            dead.push((modified.unwrap_or(SystemTime::UNIX_EPOCH), entry.path()));
+        }
+    }
+    dead.sort();
+    let surplus = dead.len().saturating_sub(MAX_DEAD_WORKERS);
+    dead.iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+/// Folds one worker's file into the retired file of its mode.
+fn fold(
+    _lock: &DirectoryLock<'_>,
+    directory: &Path,
+    mode: MultiprocessMode,
+    source: String,
+) -> io::Result<()> {
+    let target = gauge_file(mode, "retired");
+    let mut merged = Entries::default();
+    match fs::read(directory.join(&target)) {
+        Ok(bytes) => merged.add(&bytes, mode.rule()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    merged.add(&fs::read(directory.join(&source))?, mode.rule());
+    let temporary = directory.join(TEMPORARY);
+    let bytes = merged.to_bytes();
+    let written = (|| {
+        let file = File::create(&temporary)?;
+        sys::allocate(&file, 0, (bytes.len() as u64).next_multiple_of(4096))?;
+        file.write_all_at(&bytes, 0)?;
+        let target_inode = file.metadata()?.ino();
+        let journal = Fold {
+            target: target.clone(),
+            target_inode,
+            sources: vec![source],
+        };
+        fs::write(directory.join(JOURNAL_TEMPORARY), journal.to_bytes())?;
+        fs::rename(directory.join(JOURNAL_TEMPORARY), directory.join(FOLD_FILE))?;
+        fs::rename(&temporary, directory.join(&target))
+    })();
+    if written.is_err() {
+        // Until the target is replaced nothing has happened; a full disk wants its blocks back.
+        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(directory.join(JOURNAL_TEMPORARY));
+    }
+    written?;
+    finish(directory)
+}
+
+/// Finishes a fold that its worker did not live to finish.
+pub(super) fn finish_fold(_lock: &DirectoryLock<'_>, directory: &Path) -> io::Result<()> {
+    finish(directory)
+}
+
+fn finish(directory: &Path) -> io::Result<()> {
+    let path = directory.join(FOLD_FILE);
+    let journal = match fs::read(&path) {
+        Ok(bytes) => Fold::from_bytes(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if let Ok(journal) = journal {
+        let target = fs::symlink_metadata(directory.join(&journal.target));
+        if target.is_ok_and(|meta| meta.ino() == journal.target_inode) {
+            for source in &journal.sources {
+                remove_if_there(&directory.join(source))?;
+            }
+        } else {
+            remove_if_there(&directory.join(TEMPORARY))?;
+        }
+    }
+    remove_if_there(&path)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns who wrote a segment; nothing where there is no such file, or none with a header.
+fn mark_of(path: &Path) -> io::Result<Option<Mark>> {
+    let is_file = match fs::symlink_metadata(path) {
+        Ok(meta) => meta.is_file(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !is_file {
+        return Ok(None);
+    }
+    let mut header = [0; HEADER_SIZE];
+    let read = File::open(path)?.read_exact(&mut header);
+    Ok(read.is_ok().then(|| Header::from_bytes(header).mark))
+}
+
+/// Holds gauge entries by key, in the order in which they came.
+#[derive(Debug, Default)]
+struct Entries {
+    index: HashMap<Box<[u8]>, usize>,
+    entries: Vec<(Box<[u8]>, f64, f64)>,
+}
+
+impl Entries {
+    /// Merges the entries of a segment in; of a damaged one those before the damage.
+    fn add(&mut self, segment: &[u8], rule: MergeRule) {
+        let Some((header, _)) = segment.split_first_chunk::<HEADER_SIZE>() else {
+            return;
+        };
+        let used = u64::try_from(Header::from_bytes(*header).used).unwrap_or(0);
+        let used = used.min(segment.len() as u64);
+        let mut at = HEADER_SIZE;
+        while let Ok(Step::Entry(entry, len)) = layout::step(&segment[at..], at as u64, used) {
+            at += len;
+            if layout::is_removed_gauge(entry.value) {
+                continue;
+            }
+            if let Some(position) = self.index.get(entry.key) {
+                let (_, value, timestamp) = &mut self.entries[*position];
+                let later = (entry.value, entry.timestamp);
+                (*value, *timestamp) = combine(rule, (*value, *timestamp), later);
+            } else {
+                let position = self.entries.len();
+                self.index.insert(entry.key.into(), position);
+                self.entries
+                    .push((entry.key.into(), entry.value, entry.timestamp));
+            }
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_SIZE];
+        for (key, value, timestamp) in &self.entries {
+            layout::append_entry(&mut bytes, key, *value, *timestamp);
+        }
+        let used = i32::try_from(bytes.len()).unwrap_or(0);
+        bytes[..HEADER_SIZE].copy_from_slice(
+            &Header {
+                used,
+                mark: Mark::Retired,
+            }
+            .to_bytes(),
+        );
+        bytes
+    }
+}
+
+/// Combines two values of one series: what was retired before, and what comes to it.
+fn combine(rule: MergeRule, before: (f64, f64), later: (f64, f64)) -> (f64, f64) {
+    match rule {
+        MergeRule::Sum => (before.0 + later.0, before.1.max(later.1)),
+        // NaN is no measurement: it does not win over a number, as in the reader's merge.
+        MergeRule::Min => (before.0.min(later.0), before.1),
+        MergeRule::Max => (before.0.max(later.0), before.1),
+        MergeRule::MostRecent if later.1 > before.1 => later,
+        MergeRule::MostRecent | MergeRule::PerWorker => before,
+    }
+}
+
+/// Marks a gauge as removed in every worker's file of its mode, the retired ones included; tells whether any
+/// had it.
+///
+/// The caller holds the directory lock. Workers that set or add later make it anew, from zero.
+pub(super) fn remove_gauge(
+    directory: &Path,
+    descriptor: &Descriptor,
+    key: &[u8],
+) -> io::Result<bool> {
+    let mut was_there = false;
+    let prefix = format!("gauge_{}_", descriptor.mode);
+    for entry in fs::read_dir(directory)?.flatten() {
+        let name = entry.file_name();
+        let is_of_mode = name.to_str().is_some_and(|name| {
+            name.starts_with(&prefix) && name.ends_with(layout::SEGMENT_SUFFIX)
+        });
+        let path = entry.path();
+        if !is_of_mode || !matches!(mark_of(&path)?, Some(Mark::Worker(_) | Mark::Retired)) {
+            continue;
+        }
+        let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
+        let bytes = fs::read(&path)?;
+        let used = u64::from(u32::from_le_bytes(
+            bytes
+                .get(..4)
+                .and_then(|word| word.try_into().ok())
+                .unwrap_or_default(),
+        ));
+        let mut at = HEADER_SIZE;
+        while let Ok(Step::Entry(entry, len)) =
+            layout::step(bytes.get(at..).unwrap_or_default(), at as u64, used)
+        {
+            if entry.key == key {
+                let mapping = Mapping::new();
+                mapping.cover(&file, entry.value_offset + 16)?;
+                if let Some(cell) = mapping.cell(entry.value_offset) {
+                    // ORDERING: a lone value; its owner may change it at the same time and wins or loses.
+                    let before = cell.swap(layout::REMOVED_GAUGE_BITS, Ordering::Relaxed);
+                    was_there |= before != layout::REMOVED_GAUGE_BITS;
+                }
+            }
+            at += len;
+        }
+    }
+    Ok(was_there)
+}

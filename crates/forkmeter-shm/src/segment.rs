@@ -1,0 +1,336 @@
+//! One segment file as its writers see it: mapped, indexed by key, appended to under the directory lock.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
+use crate::map::{MAX_FILE_BYTES, Mapping};
+use crate::sys;
+use crate::workers::DirectoryLock;
+
+const PAGE: u64 = 4096;
+/// Files double until they grow by this much at a time.
+const MAX_GROWTH_BYTES: u64 = 1 << 20;
+const SCAN_BYTES: usize = 64 << 10;
+/// Where a segment is built before it gets its name; the directory lock keeps writers apart.
+const NEW_FILE: &str = "forkmeter.new";
+
+/// Is an open segment of ours.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    path: PathBuf,
+    file: File,
+    device: u64,
+    inode: u64,
+    mapping: Mapping,
+    allocated: u64,
+    scanned: u64,
+    index: HashTable<Indexed>,
+    hasher: DefaultHashBuilder,
+}
+
+/// Is where one key's value stands, in units of 8 bytes, and enough of the key's hash to find it.
+#[derive(Clone, Copy, Debug)]
+struct Indexed {
+    hash: u32,
+    value_at: u32,
+}
+
+/// Is one slot to be looked up or made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) timestamp: f64,
+}
+
+/// Is a slot that was looked up: its value cell, where it stands, and whether it was made just now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) cell: &'static AtomicU64,
+    pub(crate) value_offset: u64,
+    pub(crate) segment_inode: u64,
+    pub(crate) is_new: bool,
+}
+
+impl Found {
+    /// Tells whether the slot holds anything but zero.
+    pub(crate) fn has_value(&self) -> bool {
+        // ORDERING: a lone value.
+        self.cell.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl Segment {
+    /// Opens a segment, or makes it: complete, with its mark, before it gets its name.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when the file is there and is not a segment with this mark; `StorageFull` when a new one
+    /// has no room.
+    pub(crate) fn open(lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<Self> {
+        match Self::open_existing(path, mark) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::create(lock, path, mark)?;
+                Self::open_existing(path, mark)
+            }
+            other => other,
+        }
+    }
+
+    fn create(_lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<()> {
+        let new = path.with_file_name(NEW_FILE);
+        let made = (|| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(true);
+            let file = options.custom_flags(libc::O_NOFOLLOW).open(&new)?;
+            sys::allocate(&file, 0, PAGE)?;
+            let used = i32::try_from(HEADER_SIZE).expect("invariant: the header is 8 bytes");
+            file.write_all_at(&Header { used, mark }.to_bytes(), 0)?;
+            fs::rename(&new, path)
+        })();
+        if made.is_err() {
+            // Nobody reads it under this name; a full disk wants its block back.
+            let _ = fs::remove_file(&new);
+        }
+        made
+    }
+
+    fn open_existing(path: &Path, mark: Mark) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let file = options.open(path)?;
+        let meta = file.metadata()?;
+        let mut header = [0; HEADER_SIZE];
+        let is_ours = meta.is_file()
+            && file.read_exact_at(&mut header, 0).is_ok()
+            && Header::from_bytes(header).mark == mark;
+        if !is_ours {
+            return Err(invalid(path, "is not a segment of ours"));
+        }
+        let mapping = Mapping::new();
+        mapping.cover(&file, PAGE)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: meta.dev(),
+            inode: meta.ino(),
+            mapping,
+            allocated: meta.len() / PAGE * PAGE,
+            scanned: HEADER_SIZE as u64,
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            file,
+        })
+    }
+
+    /// Returns the file's inode number.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Tells whether this segment was opened at `path`.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
+    /// Tells whether the file is still what its path names.
+    pub(crate) fn is_current(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|meta| meta.dev() == self.device && meta.ino() == self.inode)
+    }
+
+    /// Tells, cheaper, whether the file still has a name.
+    pub(crate) fn has_a_name(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+    }
+
+    /// Looks up keys among what is known already; `None` unless all are. Needs no lock.
+    pub(crate) fn find_all(&self, wanted: &[Wanted<'_>]) -> Option<Vec<Found>> {
+        wanted.iter().map(|one| self.find(one.key)).collect()
+    }
+
+    /// Looks up keys, and appends those that nobody appended yet.
+    ///
+    /// A new slot starts with what `initial` says for its position in `wanted`; it is asked only once nothing
+    /// can fail any more.
+    pub(crate) fn find_or_append(
+        &mut self,
+        _lock: &DirectoryLock<'_>,
+        wanted: &[Wanted<'_>],
+        initial: &mut dyn FnMut(usize) -> f64,
+    ) -> io::Result<Vec<Found>> {
+        let used = self.catch_up()?;
+        let mut found: Vec<Option<Found>> = wanted.iter().map(|one| self.find(one.key)).collect();
+        let missing = || {
+            (0..)
+                .zip(wanted)
+                .zip(&found)
+                .filter(|(_, found)| found.is_none())
+        };
+        let size: usize = missing()
+            .map(|((_, one), _)| layout::entry_len(one.key.len()))
+            .sum();
+        if size > 0 {
+            let end = used + size as u64;
+            self.grow(end)?;
+            let mut bytes = Vec::with_capacity(size);
+            let mut places = Vec::new();
+            for ((position, one), _) in missing() {
+                let entry_at = used + bytes.len() as u64;
+                places.push((
+                    position,
+                    entry_at + layout::value_position(one.key.len()) as u64,
+                ));
+                layout::append_entry(&mut bytes, one.key, initial(position), one.timestamp);
+            }
+            self.mapping.write(used, &bytes)?;
+            self.publish(end);
+            for (position, value_offset) in places {
+                self.remember(wanted[position].key, value_offset);
+                found[position] = self.found(value_offset, true);
+            }
+            self.scanned = end;
+        }
+        found
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| invalid(&self.path, "has an entry outside of its mapping"))
+    }
+
+    /// Indexes what other writers appended since the last look, and returns the bytes in use.
+    pub(crate) fn catch_up(&mut self) -> io::Result<u64> {
+        let word = self.mapping.word(0).ok_or(io::ErrorKind::UnexpectedEof)?;
+        // ORDERING: pairs with the release in `publish`: entries below `used` are complete.
+        let used = u64::from(word.load(Ordering::Acquire));
+        if used == self.scanned {
+            return Ok(used);
+        }
+        let len = self.file.metadata()?.len();
+        if used < self.scanned || used > len || !used.is_multiple_of(8) {
+            return Err(invalid(
+                &self.path,
+                "has an impossible number of bytes in use",
+            ));
+        }
+        self.allocated = self.allocated.max(len / PAGE * PAGE);
+        self.mapping.cover(&self.file, used)?;
+        let mut window = vec![0; SCAN_BYTES];
+        while self.scanned < used {
+            let room = usize::try_from(used - self.scanned).unwrap_or(usize::MAX);
+            let filled = room.min(window.len());
+            self.file
+                .read_exact_at(&mut window[..filled], self.scanned)?;
+            let mut at = 0;
+            let needed = loop {
+                let offset = self.scanned + at as u64;
+                match layout::step(&window[at..filled], offset, used)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+                {
+                    Step::Entry(entry, len) => {
+                        self.remember(entry.key, entry.value_offset);
+                        at += len;
+                    }
+                    Step::More(needed) => break needed,
+                    Step::End => break 0,
+                }
+            };
+            self.scanned += at as u64;
+            if needed > window.len() {
+                window.resize(needed, 0);
+            }
+        }
+        Ok(used)
+    }
+
+    fn publish(&self, end: u64) {
+        let word = self
+            .mapping
+            .word(0)
+            .expect("invariant: the header is mapped");
+        let end = u32::try_from(end).expect("invariant: `grow` bounds the size");
+        // ORDERING: pairs with the acquire of other writers; readers in other processes use system calls,
+        // which see memory in this order too.
+        word.store(end, Ordering::Release);
+    }
+
+    /// Makes room up to `end`, twice as much as there was if possible.
+    fn grow(&mut self, end: u64) -> io::Result<()> {
+        if end >= MAX_FILE_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if end > self.allocated {
+            let needed = end.next_multiple_of(PAGE);
+            let growth = self.allocated.clamp(PAGE, MAX_GROWTH_BYTES);
+            let generous = (self.allocated + growth).next_multiple_of(PAGE).max(needed);
+            let generous = generous.min(MAX_FILE_BYTES);
+            let allocate = |to| sys::allocate(&self.file, self.allocated, to).map(|()| to);
+            self.allocated = allocate(generous).or_else(|_| allocate(needed))?;
+        }
+        self.mapping.cover(&self.file, end)
+    }
+
+    fn find(&self, key: &[u8]) -> Option<Found> {
+        let hash = self.short_hash(key);
+        let candidate = self.index.find(spread(hash), |indexed| {
+            indexed.hash == hash && self.has_key(u64::from(indexed.value_at) * 8, key)
+        })?;
+        self.found(u64::from(candidate.value_at) * 8, false)
+    }
+
+    fn found(&self, value_offset: u64, is_new: bool) -> Option<Found> {
+        let cell = self.mapping.cell(value_offset)?;
+        Some(Found {
+            cell,
+            value_offset,
+            segment_inode: self.inode,
+            is_new,
+        })
+    }
+
+    fn has_key(&self, value_offset: u64, key: &[u8]) -> bool {
+        let Some(entry_at) = value_offset.checked_sub(layout::value_position(key.len()) as u64)
+        else {
+            return false;
+        };
+        let mut bytes = vec![0; 4 + key.len()];
+        let length = i32::try_from(key.len()).unwrap_or(i32::MAX).to_le_bytes();
+        self.file.read_exact_at(&mut bytes, entry_at).is_ok()
+            && bytes[..4] == length
+            && bytes[4..] == *key
+    }
+
+    fn remember(&mut self, key: &[u8], value_offset: u64) {
+        let hash = self.short_hash(key);
+        let value_at =
+            u32::try_from(value_offset / 8).expect("invariant: segments end below 2 GiB");
+        let indexed = Indexed { hash, value_at };
+        self.index
+            .insert_unique(spread(hash), indexed, |indexed| spread(indexed.hash));
+    }
+
+    /// Returns the half of a key's hash that is remembered, so that the table can grow without the keys.
+    fn short_hash(&self, key: &[u8]) -> u32 {
+        let half = self.hasher.hash_one(key) >> 32;
+        u32::try_from(half).expect("invariant: 32 bits are left")
+    }
+}
+
+/// Returns the hash that the table works with for a remembered half.
+fn spread(short: u32) -> u64 {
+    u64::from(short).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+fn invalid(path: &Path, what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{} {what}", path.display()),
+    )
+}

@@ -1,0 +1,147 @@
+//! The store of many processes: values in a directory that all workers of a program share.
+
+mod collect;
+mod series;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use forkmeter_core::store::{Clock, Collected, Slots, Store};
+use forkmeter_core::{Descriptor, LabelSet, fork};
+
+use self::state::State;
+use crate::process;
+use crate::reader::DirectoryReader;
+
+/// Says which directory a store shares its values in. It is asked whenever a series is made, a fork was noticed
+/// or values are collected; when the answer changes, writers and collectors move together.
+#[derive(Clone, Debug)]
+pub enum Directory {
+    /// Always this one.
+    Fixed(PathBuf),
+    /// The one that the function names at the time; none means that values stay in this process.
+    Follow(fn() -> Option<PathBuf>),
+}
+
+/// Says how a [`ShmStore`] works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where values are shared.
+    pub directory: Directory,
+    /// What time it is, as Unix time in seconds.
+    pub clock: Clock,
+    /// Whether counters, histograms and summaries are exposed with a `_created` sample.
+    pub created_samples: bool,
+}
+
+impl Options {
+    /// Makes options with the system's clock and without `_created` samples.
+    pub fn new(directory: Directory) -> Self {
+        Self {
+            directory,
+            clock: process::unix_seconds,
+            created_samples: false,
+        }
+    }
+}
+
+/// Keeps values where all workers of a directory see them: counters, histograms and summaries in one shared
+/// slot per series, gauges in one per worker.
+///
+/// Without a directory, and while one cannot be written, values live in this process; they are published when
+/// there is a directory with room. After a fork the child's gauges start from zero and its counts go on in the
+/// shared slots, without any call. Deleted files are made again with what was counted.
+#[derive(Debug)]
+pub struct ShmStore {
+    shared: Arc<Shared>,
+}
+
+/// Is what a store and its handles have in common.
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    state: Mutex<State>,
+    reader: Mutex<Option<DirectoryReader>>,
+}
+
+impl Shared {
+    /// Locks the state. The caller is inside a fork section.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ShmStore {
+    /// Makes a store; nothing is opened before the first series is made.
+    pub fn new(options: Options) -> Self {
+        // Out of memory is the only cause; forks are then unprotected, and counting goes on.
+        let _ = process::install_fork_hooks();
+        let state = Mutex::new(State::new(options.clock));
+        let shared = Shared {
+            options,
+            state,
+            reader: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Looks at the directory now: follows a change of it, publishes what was kept in memory if there is room,
+    /// and makes deleted files again. Collecting does the same; a process that only counts may call it.
+    pub fn refresh(&self) {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        state.refresh(&self.shared.options);
+    }
+
+    /// Returns the directory in which values are shared now, if any.
+    pub fn directory(&self) -> Option<PathBuf> {
+        let _section = fork::enter();
+        self.shared.lock().directory_path()
+    }
+
+    /// Returns how many series are kept in memory although a directory is named, and why, if there are any.
+    pub fn kept_series(&self) -> (u64, Option<String>) {
+        let _section = fork::enter();
+        self.shared.lock().kept_series()
+    }
+}
+
+impl Store for ShmStore {
+    fn declare(&self, descriptor: &Arc<Descriptor>) {
+        let _section = fork::enter();
+        self.shared.lock().declare(&self.shared.options, descriptor);
+    }
+
+    fn intern(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<dyn Slots> {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        state.intern(&self.shared, descriptor, label_values)
+    }
+
+    fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
+        let _section = fork::enter();
+        self.shared
+            .lock()
+            .remove(&self.shared.options, descriptor, label_values)
+    }
+
+    fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+        let _section = fork::enter();
+        self.shared.lock().series(descriptor)
+    }
+
+    fn set_info(&self, descriptor: &Arc<Descriptor>, label_values: &[&str], facts: LabelSet) {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        let series = state.intern(&self.shared, descriptor, label_values);
+        state.set_info(&series, facts);
+    }
+
+    fn collect(&self) -> Collected {
+        let _section = fork::enter();
+        self.shared.collect()
+    }
+}

@@ -1,0 +1,398 @@
+//! A handle to the slots of one series, wherever they are at the moment.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use forkmeter_core::model::MergeRule;
+use forkmeter_core::store::{Slots, add_to_cell};
+use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Timestamp, fork};
+
+use super::Shared;
+use crate::directory::{Place, is_shared};
+use crate::layout;
+use crate::map::{CellRef, timestamp_of};
+use crate::process;
+use crate::segment::Found;
+
+/// Holds the slots of one series: in a mapped file where it is published, in its own memory where not.
+///
+/// The memory cells stay when it is published. A thread that was about to count there then still does, and the
+/// next look of the store moves what it counted.
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) label_values: Box<[Arc<str>]>,
+    pub(super) labels: LabelSet,
+    store: Weak<Shared>,
+    kind: Kind,
+    /// The epoch in which `cells` was looked up.
+    epoch: AtomicU64,
+    cells: Box<[CellRef]>,
+    kept: Box<[AtomicU64]>,
+    kept_created_bits: AtomicU64,
+    is_removed: AtomicBool,
+    is_kept: AtomicBool,
+    extra: Mutex<Extra>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Shared,
+    Gauge,
+    MostRecentGauge,
+    State,
+}
+
+/// Is what few series have.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    pub(super) info: Option<LabelSet>,
+    pub(super) value_offsets: Vec<u64>,
+    pub(super) segment_inode: u64,
+    kept_exemplars: Vec<Option<Exemplar>>,
+}
+
+impl Series {
+    pub(super) fn new(
+        store: &Arc<Shared>,
+        descriptor: &Arc<Descriptor>,
+        label_values: Box<[Arc<str>]>,
+    ) -> Self {
+        let count = descriptor.slot_count();
+        let labels = descriptor
+            .label_names
+            .iter()
+            .cloned()
+            .zip(label_values.iter().cloned());
+        let kind = match descriptor.kind {
+            _ if is_shared(descriptor) => Kind::Shared,
+            MetricType::StateSet => Kind::State,
+            _ if descriptor.mode.rule() == MergeRule::MostRecent => Kind::MostRecentGauge,
+            _ => Kind::Gauge,
+        };
+        Self {
+            labels: labels.collect(),
+            descriptor: Arc::clone(descriptor),
+            label_values,
+            store: Arc::downgrade(store),
+            kind,
+            epoch: AtomicU64::new(process::epoch()),
+            cells: (0..count).map(|_| CellRef::default()).collect(),
+            kept: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            kept_created_bits: AtomicU64::new((store.options.clock)().to_bits()),
+            is_removed: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
+            extra: Mutex::default(),
+        }
+    }
+
+    /// Tells whether the series stands in a file.
+    pub(super) fn is_published(&self) -> bool {
+        self.cells.iter().all(|cell| cell.get().is_some())
+    }
+
+    /// Remembers whether the store lists the series as kept in memory, and returns what it remembered.
+    pub(super) fn list_as_kept(&self, is_kept: bool) -> bool {
+        // ORDERING: read and written under the store's lock only.
+        self.is_kept.swap(is_kept, Ordering::Relaxed)
+    }
+
+    /// Takes the value that memory holds for a slot, leaving zero.
+    pub(super) fn take_kept(&self, index: usize) -> f64 {
+        // ORDERING: the swap makes sure that each counted value is moved once.
+        f64::from_bits(self.kept[index].swap(0, Ordering::AcqRel))
+    }
+
+    /// Forgets what memory holds: in a forked child it is the parent's.
+    pub(super) fn forget_kept(&self) {
+        for cell in &self.kept {
+            // ORDERING: nobody else counts yet.
+            cell.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Points the handle to where the series stands now, and moves there what memory holds.
+    pub(super) fn publish(&self, place: &Place) {
+        for (cell, found) in self.cells.iter().zip(&place.slots) {
+            cell.turn(Some(found.cell));
+        }
+        {
+            let mut extra = self.extra();
+            extra.value_offsets = place.slots.iter().map(|found| found.value_offset).collect();
+            extra.segment_inode = place.slots.first().map_or(0, |found| found.segment_inode);
+        }
+        if place.slots.iter().all(|found| !found.is_new) {
+            self.revive();
+        } else if place.slots.iter().any(Found::has_value) {
+            // It starts with a value that was set before it had a place.
+            self.stamp_gauge();
+        }
+        self.move_kept();
+    }
+
+    /// Moves what memory holds into the file.
+    pub(super) fn move_kept(&self) {
+        for (index, cell) in self.cells.iter().enumerate() {
+            let Some(cell) = cell.get() else { continue };
+            // ORDERING: a look; the swap in `take_kept` decides.
+            if self.kept[index].load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let value = self.take_kept(index);
+            match self.kind {
+                Kind::Shared => add_to_cell(cell, value),
+                Kind::Gauge | Kind::MostRecentGauge => self.add_to_gauge(cell, value),
+                // ORDERING: a lone value.
+                Kind::State => cell.store(value.to_bits(), Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// Takes the series back out of its file, values included: the file was deleted.
+    ///
+    /// A shared slot is emptied, so that of all workers that do this each value is taken by one.
+    pub(super) fn withdraw(&self) {
+        for (cell, kept) in self.cells.iter().zip(&self.kept) {
+            let Some(before) = cell.turn(None) else {
+                continue;
+            };
+            // ORDERING: the swap makes sure that each counted value is moved once.
+            let value = f64::from_bits(before.swap(0, Ordering::AcqRel));
+            match self.kind {
+                Kind::Gauge | Kind::MostRecentGauge if layout::is_removed_gauge(value) => {}
+                // ORDERING: a lone value.
+                Kind::State => kept.store(value.to_bits(), Ordering::Relaxed),
+                _ => add_to_cell(kept, value),
+            }
+        }
+    }
+
+    /// Lets go of the file and of what was counted: the store moved to another directory.
+    pub(super) fn start_over(&self) {
+        for cell in &self.cells {
+            cell.turn(None);
+        }
+        self.forget_kept();
+        let mut extra = self.extra();
+        *extra = Extra {
+            info: extra.info.take(),
+            ..Extra::default()
+        };
+    }
+
+    /// Points the handle to memory of its own, for ever, and marks its shared slots: the series was removed.
+    pub(super) fn remove(&self) {
+        // ORDERING: read under the store's lock only.
+        self.is_removed.store(true, Ordering::Relaxed);
+        let now = self.now();
+        for (cell, kept) in self.cells.iter().zip(&self.kept) {
+            let before = cell.turn(None);
+            // ORDERING: lone values.
+            kept.store(0, Ordering::Relaxed);
+            if matches!(self.kind, Kind::Shared | Kind::State)
+                && let Some(before) = before
+            {
+                mark_slot_removed(before, now);
+            }
+        }
+    }
+
+    /// Returns where the slot stands in which file.
+    pub(super) fn slot_in_file(&self, index: usize) -> Option<(u64, u64)> {
+        let extra = self.extra();
+        Some((extra.segment_inode, *extra.value_offsets.get(index)?))
+    }
+
+    /// Takes the removed mark from the slots: somebody asked for the series again.
+    fn revive(&self) {
+        if !matches!(self.kind, Kind::Shared | Kind::State) {
+            return;
+        }
+        for cell in self.cells.iter().filter_map(CellRef::get) {
+            let timestamp = timestamp_of(cell);
+            // ORDERING: lone values.
+            if f64::from_bits(timestamp.load(Ordering::Relaxed)) < 0.0 {
+                timestamp.store(self.now().to_bits(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        // ORDERING: read under the store's lock only.
+        self.is_removed.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that the cells are those of now.
+    pub(super) fn set_epoch(&self, epoch: u64) {
+        // ORDERING: a stale value costs one more look.
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    pub(super) fn extra(&self) -> std::sync::MutexGuard<'_, Extra> {
+        self.extra.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> f64 {
+        self.store
+            .upgrade()
+            .map_or_else(process::unix_seconds, |store| (store.options.clock)())
+    }
+
+    /// Returns the cell of a slot after a look whether anything changed.
+    #[inline]
+    fn cell(&self, index: usize) -> &AtomicU64 {
+        // ORDERING: a hint; see `process::epoch`.
+        if self.epoch.load(Ordering::Relaxed) != process::epoch() {
+            self.look_again();
+        }
+        self.cells[index].get().unwrap_or(&self.kept[index])
+    }
+
+    #[cold]
+    fn look_again(&self) {
+        let Some(store) = self.store.upgrade() else {
+            return;
+        };
+        let _section = fork::enter();
+        let mut state = store.lock();
+        state.look_again(&store.options, self);
+    }
+
+    fn add_to_gauge(&self, cell: &AtomicU64, delta: f64) {
+        // ORDERING: a lone value.
+        let mut bits = cell.load(Ordering::Relaxed);
+        loop {
+            let sum = f64::from_bits(bits) + delta;
+            let is_removed = sum.is_nan() && bits == layout::REMOVED_GAUGE_BITS;
+            let sum = if is_removed { delta } else { sum }.to_bits();
+            // ORDERING: as above.
+            match cell.compare_exchange_weak(bits, sum, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(seen) => bits = seen,
+            }
+        }
+        self.stamp_gauge();
+    }
+
+    /// Writes down when a `mostrecent` gauge changed.
+    fn stamp_gauge(&self) {
+        if self.kind == Kind::MostRecentGauge
+            && let Some(cell) = self.cells[0].get()
+        {
+            // ORDERING: a reader that sees a new value with an old time sees the new time at its next read.
+            timestamp_of(cell).store(self.now().to_bits(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Marks the slots of a series as removed; tells whether they were not.
+pub(super) fn mark_removed(place: &Place, now: f64) -> bool {
+    let marked = place
+        .slots
+        .iter()
+        .map(|found| mark_slot_removed(found.cell, now));
+    marked.fold(false, |any, one| any | one)
+}
+
+fn mark_slot_removed(cell: &'static AtomicU64, now: f64) -> bool {
+    let timestamp = timestamp_of(cell);
+    // ORDERING: lone values; who counts between the two stores makes the series anew, as right after them.
+    let created = f64::from_bits(timestamp.load(Ordering::Relaxed));
+    let mark = if created == 0.0 { now } else { created.abs() };
+    timestamp.store((-mark).to_bits(), Ordering::Relaxed);
+    let value = cell.swap(0, Ordering::Relaxed);
+    created >= 0.0 || value != 0
+}
+
+impl Slots for Series {
+    fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    #[inline]
+    fn add(&self, index: usize, delta: f64) {
+        let cell = self.cell(index);
+        if self.kind == Kind::Shared {
+            add_to_cell(cell, delta);
+        } else {
+            self.add_to_gauge(cell, delta);
+        }
+    }
+
+    fn set(&self, index: usize, value: f64) {
+        // ORDERING: a lone value.
+        self.cell(index).store(value.to_bits(), Ordering::Relaxed);
+        self.stamp_gauge();
+    }
+
+    fn get(&self, index: usize) -> f64 {
+        let cell = self.cell(index);
+        // ORDERING: lone values.
+        let value = f64::from_bits(cell.load(Ordering::Relaxed));
+        let kept = &self.kept[index];
+        if self.kind == Kind::Shared && !std::ptr::eq(cell, kept) {
+            return value + f64::from_bits(kept.load(Ordering::Relaxed));
+        }
+        if layout::is_removed_gauge(value) {
+            0.0
+        } else {
+            value
+        }
+    }
+
+    fn set_exemplar(&self, index: usize, exemplar: Exemplar) {
+        let _section = fork::enter();
+        let timestamp = exemplar
+            .timestamp
+            .or_else(|| Some(Timestamp::Seconds(self.now())));
+        let exemplar = Exemplar {
+            timestamp,
+            ..exemplar
+        };
+        let written = self
+            .store
+            .upgrade()
+            .filter(|_| !self.is_removed())
+            .is_some_and(|store| store.lock().set_exemplar(self, index, exemplar.clone()));
+        let mut extra = self.extra();
+        extra.kept_exemplars.resize(self.cells.len(), None);
+        extra.kept_exemplars[index] = (!written).then_some(exemplar);
+    }
+
+    fn exemplar(&self, index: usize) -> Option<Exemplar> {
+        let _section = fork::enter();
+        let store = self.store.upgrade().filter(|_| !self.is_removed());
+        let written = store.and_then(|store| store.lock().exemplar(self, index));
+        written.or_else(|| self.extra().kept_exemplars.get(index).cloned().flatten())
+    }
+
+    fn created_seconds(&self) -> f64 {
+        // ORDERING: lone values.
+        let cell = self.cells.first().and_then(CellRef::get);
+        let bits = match cell.filter(|_| self.kind == Kind::Shared) {
+            Some(cell) => timestamp_of(cell).load(Ordering::Relaxed),
+            None => self.kept_created_bits.load(Ordering::Relaxed),
+        };
+        f64::from_bits(bits).abs()
+    }
+
+    fn reset(&self) {
+        let now = self.now().to_bits();
+        for index in 0..self.cells.len() {
+            let cell = self.cell(index);
+            // ORDERING: lone values.
+            cell.store(0, Ordering::Relaxed);
+            self.kept[index].store(0, Ordering::Relaxed);
+            if let Some(cell) = self.cells[index]
+                .get()
+                .filter(|_| self.kind == Kind::Shared)
+            {
+                timestamp_of(cell).store(now, Ordering::Relaxed);
+            }
+        }
+        // ORDERING: as above.
+        self.kept_created_bits.store(now, Ordering::Relaxed);
+        let _section = fork::enter();
+        self.extra().kept_exemplars.clear();
+    }
+}
