@@ -67,15 +67,16 @@ def inspect(directory: Path) -> dict[str, Any]:
 class Exporter:
     """A running `forkmeter serve`, on a port that the system chose."""
 
-    def __init__(self, *directories: Path, log: Path, user: int | None = None) -> None:
+    def __init__(self, *directories: Path, log: Path) -> None:
         """Starts the exporter and waits until it is ready.
 
         Args:
             directories: what to export.
             log: the file that takes its log, a JSON object a line.
-            user: the user id to run as, where this process is root.
         """
-        prefix = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        # Permissions bind root as well once it lacks these.
+        drop = "--bounding-set=-dac_override,-dac_read_search"
+        prefix = ["setpriv", drop] if os.geteuid() == 0 else []
         self.child = Child(
             "forkmeter",
             [
