@@ -118,7 +118,10 @@ impl KeyTable {
     pub(super) fn problem(&self, key: u32) -> String {
         let bytes = self.bytes(key);
         key::parse(bytes).err().map_or_else(
-            || "a name is empty or a bucket's bound is no number".into(),
+            || {
+                "a name is empty, the sample is not the family's, or a bucket's bound is no number"
+                    .into()
+            },
             |error| error.to_string(),
         )
     }
@@ -191,9 +194,12 @@ impl KeyTable {
     }
 
     /// Returns the slot that a key names, or [`NO_SLOT`] where its names or its bound cannot be.
+    ///
+    /// A sample's name is its family's with a suffix; any other may be a sample of another family as well, and
+    /// stand in the exposition twice.
     fn slot_of(&mut self, key: &Key<'_>, class: Class) -> u32 {
         if key.family.is_empty()
-            || key.sample.is_empty()
+            || !key.sample.starts_with(&*key.family)
             || key.labels.iter().any(|(n, _)| n.is_empty())
         {
             return NO_SLOT;

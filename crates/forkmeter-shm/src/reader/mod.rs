@@ -295,6 +295,9 @@ impl DirectoryReader {
                 (FileState::Empty, 0, String::from("no worker in it"))
             }
             Ok(observed) => (FileState::Ok, observed.records.len(), String::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                (FileState::Foreign, 0, error.to_string())
+            }
             Err(error) => (FileState::Unreadable, 0, error.to_string()),
         };
         let bytes = std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
