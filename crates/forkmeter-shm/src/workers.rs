@@ -330,6 +330,10 @@ impl WorkersFile {
     }
 
     fn observe(&self) -> io::Result<Observed> {
+        if self.file.metadata()?.len() < HEADER_BYTES {
+            // Its maker died, or had no room, before it wrote the header: nobody is here yet.
+            return Ok(Observed::default());
+        }
         self.check_header()?;
         let records = self.records()?;
         let dead = records.iter().filter(|record| !record.alive);

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use forkmeter_core::model::{MergeRule, SeriesView};
 use forkmeter_core::store::{Collected, Slots};
-use forkmeter_core::{Descriptor, MetricFamily, MetricType, Sample};
+use forkmeter_core::{Descriptor, LabelSet, MetricFamily, MetricType, Sample};
 
 use super::Shared;
 use super::series::Series;
@@ -47,6 +47,9 @@ impl Shared {
                 }),
             );
         }
+        if error.is_some() {
+            collected.families.push(kept_series(in_memory.len()));
+        }
         collected.errors.extend(error);
         add_in_memory(
             &mut collected.families,
@@ -56,6 +59,19 @@ impl Shared {
         );
         collected
     }
+}
+
+/// Makes the self-metric that stands in an exposition while the directory cannot be written.
+fn kept_series(count: usize) -> MetricFamily {
+    let name = "forkmeter_kept_series";
+    let help =
+        "Series whose values this process keeps in memory because the directory cannot be written.";
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let mut family = MetricFamily::new(name, help, MetricType::Gauge);
+    family
+        .samples
+        .push(Sample::new(name, LabelSet::empty(), f64::from(count)));
+    family
 }
 
 /// Adds families that the directory lacks, and series whose values are in memory, to what was read.

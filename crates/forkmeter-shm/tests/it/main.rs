@@ -11,6 +11,7 @@ mod fuzz_replay;
 mod store_suite;
 
 mod children;
+mod full_disk;
 mod fuzz_corpus;
 mod process;
 mod reader;
