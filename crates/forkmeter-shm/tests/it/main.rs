@@ -4,6 +4,7 @@
     reason = "what does not unwrap here is a failed test"
 )]
 #![allow(clippy::float_cmp, reason = "counts are exact")]
+#![allow(clippy::print_stderr, reason = "a test says so where it is skipped")]
 
 #[path = "../../../../testkit/fuzz_replay.rs"]
 mod fuzz_replay;
