@@ -1,24 +1,227 @@
-//! The default registry, and how others are made.
+//! The default registry, where it shares its values, and how other registries are made.
 
-use std::sync::Arc;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use forkmeter_core::fork;
 use forkmeter_core::registry::Registry;
-use forkmeter_core::store::HeapStore;
+use forkmeter_core::store::{HeapStore, Store};
 use forkmeter_shm::process::unix_seconds;
+use forkmeter_shm::workers;
+use forkmeter_shm::{Directory, Options, ShmStore};
 
 use crate::lazy::Lazy;
-use crate::process::ProcessCollector;
+use crate::process::{ProcessCollector, Worker};
 
-static DEFAULT: Lazy<Registry> = Lazy::new(|| {
-    let registry = single_process_registry();
-    // A new registry has no names that could be taken.
-    let _ = registry.register_collector(Arc::new(ProcessCollector::new()));
-    registry
+/// The variables that name the directory, the first one that is set and not empty; those of the official client.
+const VARIABLES: [&str; 2] = ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"];
+
+/// Says where the default registry shares its values with other processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// In the directory that `PROMETHEUS_MULTIPROC_DIR` names at the time; in this process where it names none.
+    #[default]
+    Environment,
+    /// In this directory. It is made where it does not exist.
+    Directory(PathBuf),
+    /// With nobody: values stay in this process.
+    Off,
+}
+
+/// Says how the default registry works; given to [`configure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    sharing: Sharing,
+    created_samples: bool,
+    process_metrics: bool,
+}
+
+impl Config {
+    /// Returns what holds when nothing is configured: shared as the environment says, no `_created` samples,
+    /// `process_*` metrics.
+    pub const fn new() -> Self {
+        Self {
+            sharing: Sharing::Environment,
+            created_samples: false,
+            process_metrics: true,
+        }
+    }
+
+    /// Sets where values are shared.
+    #[must_use]
+    pub fn sharing(mut self, sharing: Sharing) -> Self {
+        self.sharing = sharing;
+        self
+    }
+
+    /// Sets whether counters, histograms and summaries are exposed with a `_created` sample.
+    #[must_use]
+    pub const fn created_samples(mut self, enabled: bool) -> Self {
+        self.created_samples = enabled;
+        self
+    }
+
+    /// Sets whether the `process_*` metrics are exposed.
+    #[must_use]
+    pub const fn process_metrics(mut self, enabled: bool) -> Self {
+        self.process_metrics = enabled;
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reports that the default registry is in use already with other settings than where it shares its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigureError {
+    used: Config,
+}
+
+impl fmt::Display for ConfigureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config {
+            created_samples,
+            process_metrics,
+            ..
+        } = &self.used;
+        write!(
+            f,
+            "the default registry is in use with created_samples={created_samples} and \
+             process_metrics={process_metrics}; configure it before the first metric is declared"
+        )
+    }
+}
+
+impl std::error::Error for ConfigureError {}
+
+/// What was configured, and whether the registry was made from it.
+static CONFIG: Mutex<(Config, bool)> = Mutex::new((Config::new(), false));
+
+struct Global {
+    registry: Registry,
+    store: Arc<ShmStore>,
+}
+
+static DEFAULT: Lazy<Global> = Lazy::new(|| {
+    let config = with_config(|(config, is_used)| {
+        *is_used = true;
+        config.clone()
+    });
+    let directory = Directory::Follow(current_directory);
+    let options = Options {
+        created_samples: config.created_samples,
+        ..Options::new(directory)
+    };
+    let store = Arc::new(ShmStore::new(options));
+    let registry = Registry::new(Arc::clone(&store) as Arc<dyn Store>);
+    if config.process_metrics {
+        let collector =
+            ProcessCollector::new().of_workers(|| Some(live_workers(&current_directory()?)));
+        // A new registry has no names that could be taken.
+        let _ = registry.register_collector(Arc::new(collector));
+    }
+    Global { registry, store }
 });
 
-/// Returns the registry of this program, made at first use, with the `process_*` metrics in it.
+fn with_config<R>(f: impl FnOnce(&mut (Config, bool)) -> R) -> R {
+    let _section = fork::enter();
+    f(&mut CONFIG.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Sets how the default registry works. Not needed where the environment says it all.
+///
+/// Where values are shared can be set at any time: what is counted from then on stands there, and handles that were
+/// made before count there too. A child that `fork` makes keeps the configuration; one that is spawned runs this
+/// again or reads the environment.
+///
+/// # Errors
+///
+/// When the default registry is in use already and was made with other settings; then nothing changes.
+///
+/// # Examples
+///
+/// ```
+/// use forkmeter::{Config, Sharing, configure};
+///
+/// let directory = std::env::temp_dir().join(format!("forkmeter-doc-{}", std::process::id()));
+/// configure(Config::new().sharing(Sharing::Directory(directory.clone())))?;
+/// assert_eq!(forkmeter::directory(), Some(directory.clone()));
+/// # forkmeter::default_registry();
+/// # configure(Config::new().sharing(Sharing::Off))?;
+/// # let _ = std::fs::remove_dir_all(directory);
+/// # Ok::<(), forkmeter::ConfigureError>(())
+/// ```
+pub fn configure(config: Config) -> Result<(), ConfigureError> {
+    with_config(|(present, is_used)| {
+        let fixed = |config: &Config| (config.created_samples, config.process_metrics);
+        if *is_used && fixed(present) != fixed(&config) {
+            return Err(ConfigureError {
+                used: present.clone(),
+            });
+        }
+        *present = config;
+        Ok(())
+    })?;
+    if let Some(default) = Lazy::get_if_made(&DEFAULT) {
+        default.store.refresh();
+    }
+    Ok(())
+}
+
+/// Returns the directory in which the default registry shares its values now; none where they stay in this process.
+pub fn directory() -> Option<PathBuf> {
+    current_directory()
+}
+
+fn current_directory() -> Option<PathBuf> {
+    match with_config(|(config, _)| config.sharing.clone()) {
+        Sharing::Environment => {
+            let set =
+                |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());
+            VARIABLES.into_iter().find_map(set).map(PathBuf::from)
+        }
+        Sharing::Directory(path) => Some(path),
+        Sharing::Off => None,
+    }
+}
+
+/// Returns the workers of a directory that live, this process among them also before it counted anything.
+fn live_workers(directory: &Path) -> Vec<Worker> {
+    let own = Worker {
+        pid: std::process::id(),
+        seen_seconds: unix_seconds(),
+    };
+    let observed = workers::observe(directory).unwrap_or_default().records;
+    let others = observed
+        .into_iter()
+        .filter(|record| record.alive && record.pid != own.pid);
+    let others = others.map(|r| Worker {
+        pid: r.pid,
+        seen_seconds: r.started_seconds,
+    });
+    let mut all: Vec<Worker> = std::iter::once(own).chain(others).collect();
+    all.sort_by_key(|worker| worker.pid);
+    all
+}
+
+/// Returns the registry of this program, made at first use.
+///
+/// It exposes what all processes counted that share its directory (see [`Sharing`]), and `process_*` metrics: of this
+/// process, or of every live worker with a `pid` label.
 pub fn default_registry() -> &'static Registry {
-    &DEFAULT
+    &DEFAULT.registry
+}
+
+/// Makes a registry that shares its values in `directory` with all processes that do the same.
+pub fn shared_registry(directory: impl Into<PathBuf>) -> Registry {
+    let options = Options::new(Directory::Fixed(directory.into()));
+    Registry::new(Arc::new(ShmStore::new(options)))
 }
 
 /// Makes a registry whose values stay in the memory of this process, for tests and for tools that are one process.

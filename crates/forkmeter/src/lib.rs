@@ -23,7 +23,10 @@ pub use forkmeter_core::store::{self, Collected};
 pub use forkmeter_core::{
     Descriptor, Exemplar, LabelSet, MetricFamily, MetricType, MultiprocessMode, Sample, Timestamp,
 };
-pub use global::{default_registry, single_process_registry};
+pub use global::{
+    Config, ConfigureError, Sharing, configure, default_registry, directory, shared_registry,
+    single_process_registry,
+};
 pub use lazy::Lazy;
 pub use process::ProcessCollector;
 pub use timing::{SetToCurrentTime, TakesSeconds, Timer, Timing};

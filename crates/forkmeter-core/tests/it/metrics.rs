@@ -429,9 +429,9 @@ fn a_thread_may_look_up_more_series_than_it_remembers() {
         .unwrap();
     let labels: Vec<String> = (0..1_000).map(|label| label.to_string()).collect();
     for _ in 0..3 {
-        labels
-            .iter()
-            .for_each(|label| family.with_label_values([label]).inc());
+        for label in &labels {
+            family.with_label_values([label]).inc();
+        }
     }
     assert!(
         labels

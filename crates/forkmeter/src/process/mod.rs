@@ -39,6 +39,9 @@ pub struct ProcessCollector {
 
 type Workers = Arc<dyn Fn() -> Option<Vec<Worker>> + Send + Sync>;
 
+/// How far a start time may be off: it is known to a tick or two, the boot time to a second.
+const SLACK_SECONDS: f64 = 2.0;
+
 /// Names a process to look at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Worker {
@@ -91,8 +94,16 @@ impl ProcessCollector {
     }
 }
 
-/// Name, help, type and value of each family, in the order of the official client.
-const FAMILIES: [(&str, &str, MetricType, fn(&Usage) -> Option<f64>); 6] = [
+/// Holds name, help, type and value of a family.
+type Description = (
+    &'static str,
+    &'static str,
+    MetricType,
+    fn(&Usage) -> Option<f64>,
+);
+
+/// The families, in the order of the official client.
+const FAMILIES: [Description; 6] = [
     (
         "process_virtual_memory_bytes",
         "Virtual memory size in bytes.",
@@ -180,8 +191,6 @@ impl ProcessCollector {
     fn worker(&self, worker: Worker, machine: Machine) -> Option<(LabelSet, Usage)> {
         let pid = worker.pid.to_string();
         let usage = Usage::read(&self.proc.join(&pid), machine)?;
-        // Start times are known to a tick or two, boot times to a second.
-        const SLACK_SECONDS: f64 = 2.0;
         let is_it = usage.start_time_seconds <= worker.seen_seconds + SLACK_SECONDS;
         is_it.then(|| (LabelSet::from_pairs([("pid", pid)]), usage))
     }
