@@ -4,6 +4,7 @@
 //! expositions and knows no HTTP; it holds all unsafe code of the workspace.
 
 mod directory;
+mod guard;
 pub mod key;
 pub mod layout;
 mod map;
@@ -15,7 +16,8 @@ mod store;
 mod sys;
 pub mod workers;
 
+pub use store::{Directory, Options, ShmStore};
+
 // Helpers that unit tests share with integration tests name the crate from outside.
 #[cfg(test)]
 extern crate self as forkmeter_shm;
-pub use store::{Directory, Options, ShmStore};

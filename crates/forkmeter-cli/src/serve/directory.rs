@@ -37,7 +37,7 @@ pub(crate) struct DirectoryRead {
 
 impl Directory {
     pub(crate) fn new(target: Target) -> Self {
-        let reader = DirectoryReader::new(&target.path);
+        let reader = DirectoryReader::new(&target.path).with_mapped_files(true);
         Self {
             target,
             reader,
@@ -47,7 +47,7 @@ impl Directory {
 
     /// Forgets what the reader kept between reads.
     pub(crate) fn reset(&mut self) {
-        self.reader = DirectoryReader::new(&self.target.path);
+        self.reader = DirectoryReader::new(&self.target.path).with_mapped_files(true);
     }
 
     /// Reads the directory as it is now, and logs what is new.

@@ -5,15 +5,19 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::FileState;
 use super::keys::{Class, KeyTable, NO_SLOT};
 use super::name::Role;
-use super::source::{Identity, Refusal, Source, read_fully, refusal};
+use super::source::{Identity, Opened, Refusal, Source, Stamp, read_fully, refusal};
+use crate::guard::GuardedMap;
 use crate::layout::{EntryError, HEADER_SIZE, Header, Mark, Step, step, value_position};
 
 /// How much is read at once, in bytes: enough to make calls rare, little enough to stay in the cache.
 const WINDOW_SIZE: usize = 128 << 10;
+/// From what size on a map is worth its keep, in bytes.
+const MIN_MAPPED_SIZE: u64 = 32 << 10;
 /// After how many keys that are none the rest of a segment is taken for garbage.
 const MAX_BAD_KEYS: usize = 64;
 
@@ -44,10 +48,21 @@ pub(super) struct Segment {
     pub(super) route: Vec<u32>,
     /// Whether the plan counts the segment.
     pub(super) counted: bool,
+    map: Option<GuardedMap>,
+    /// The stamp of the file when its keys were compared last.
+    compared: Option<Stamp>,
     /// Where the entries that were parsed end.
     parsed: u64,
     bad_keys: usize,
     first_bad_key: String,
+}
+
+/// Says how far a segment was read by [`Segment::begin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// How many bytes are in use, where there may be entries.
+    used: Option<u64>,
+    changed: bool,
 }
 
 impl Segment {
@@ -65,30 +80,35 @@ impl Segment {
             timestamps: Vec::new(),
             route: Vec::new(),
             counted: false,
+            map: None,
+            compared: None,
             parsed: HEADER_SIZE as u64,
             bad_keys: 0,
             first_bad_key: String::new(),
         }
     }
 
-    /// Reads the segment: values of known entries again, new entries for the first time. Returns whether the
-    /// entries are others than before.
-    pub(super) fn update(
+    /// Reads the header and the values of known entries again.
+    ///
+    /// `mapping` is the same file where its values may be read through a map.
+    pub(super) fn begin(
         &mut self,
         source: &impl Source,
-        keys: &mut KeyTable,
+        mapping: Option<&Opened>,
+        keys: &KeyTable,
         window: &mut Vec<u8>,
-    ) -> Result<bool, Refusal> {
-        self.try_update(source, keys, window)
+    ) -> Result<Begun, Refusal> {
+        self.try_begin(source, mapping, keys, window)
             .map_err(|error| refusal(&error))
     }
 
-    fn try_update(
+    fn try_begin(
         &mut self,
         source: &impl Source,
-        keys: &mut KeyTable,
+        mapping: Option<&Opened>,
+        keys: &KeyTable,
         window: &mut Vec<u8>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Begun> {
         let mut bytes = [0; HEADER_SIZE];
         let filled = read_fully(source, &mut bytes, 0)?;
         let header = Header::from_bytes(bytes);
@@ -98,19 +118,46 @@ impl Segment {
                 let had_entries = !self.located.is_empty();
                 self.forget();
                 (self.state, self.cause) = (state, cause);
-                return Ok(had_entries);
+                return Ok(Begun {
+                    used: None,
+                    changed: had_entries,
+                });
             }
         };
-        let mut changed = false;
-        if header.mark != self.mark || used < self.parsed || !self.collect(source, keys, window)? {
+        let known = header.mark == self.mark && used >= self.parsed;
+        let mapping = mapping.filter(|_| self.parsed >= MIN_MAPPED_SIZE);
+        let changed = !known
+            || !match mapping {
+                Some(opened) => self.collect_mapped(opened, keys, window)?,
+                None => self.collect(source, keys, window)?,
+            };
+        if changed {
             self.forget();
             self.mark = header.mark;
-            changed = true;
         }
+        Ok(Begun {
+            used: Some(used),
+            changed,
+        })
+    }
+
+    /// Reads the entries that are new. Returns whether the entries are others than before [`Segment::begin`].
+    pub(super) fn finish(
+        &mut self,
+        begun: Begun,
+        source: &impl Source,
+        keys: &mut KeyTable,
+        window: &mut Vec<u8>,
+    ) -> Result<bool, Refusal> {
+        let Some(used) = begun.used else {
+            return Ok(begun.changed);
+        };
         let before = self.located.len();
-        let error = self.extend(source, keys, window, used)?;
+        let error = self
+            .extend(source, keys, window, used)
+            .map_err(|error| refusal(&error))?;
         self.conclude(source, used, error);
-        Ok(changed || self.located.len() != before)
+        Ok(begun.changed || self.located.len() != before)
     }
 
     fn check_header(&self, header: Header, filled: usize) -> Result<u64, Refusal> {
@@ -235,6 +282,72 @@ impl Segment {
             index += seen;
         }
         Ok(true)
+    }
+
+    /// Reads the values of all known entries again through a map of the file, and otherwise as
+    /// [`Segment::collect`] does.
+    ///
+    /// Where the stamp says that nothing was written by calls since the keys were compared last, they are not
+    /// compared again: writers that map the file change values and append, but do not rewrite keys.
+    fn collect_mapped(
+        &mut self,
+        opened: &Opened,
+        keys: &KeyTable,
+        window: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let compared = self.compared.take();
+        let mut map = self
+            .map
+            .take()
+            .filter(|map| map.size_bytes() as u64 >= self.parsed);
+        if opened.size < self.parsed {
+            map = None;
+        } else if map.is_none() {
+            let size = opened.size.min(u64::from(u32::MAX / 2));
+            map = usize::try_from(size)
+                .ok()
+                .and_then(|size| GuardedMap::new(&opened.file, size).ok());
+        }
+        let Some(map) = map else {
+            return self.collect(&opened.file, keys, window);
+        };
+        let collected = if compared.is_some() && compared == opened.stamp {
+            self.collect_words(&map)
+        } else {
+            self.collect(&map, keys, window).ok()
+        };
+        // Where the map failed, the calls say what is left.
+        let Some(same) = collected else {
+            return self.collect(&opened.file, keys, window);
+        };
+        if same {
+            self.map = Some(map);
+            self.compared = opened.stamp;
+        }
+        Ok(same)
+    }
+
+    /// Reads values and timestamps only. Returns nothing where the file was cut off meanwhile.
+    fn collect_words(&mut self, map: &GuardedMap) -> Option<bool> {
+        let (located, values, timestamps) = (&self.located, &mut self.values, &mut self.timestamps);
+        map.read(|words| {
+            let word = |index: usize| {
+                // ORDERING: pairs with the stores of writers to one cell each; none is needed between cells.
+                words
+                    .get(index)
+                    .map(|word| f64::from_bits(word.load(Ordering::Relaxed)))
+            };
+            let cells = located
+                .iter()
+                .map(|located| located.value_offset as usize / 8);
+            for (cell, value) in cells.clone().zip(values) {
+                *value = word(cell)?;
+            }
+            for (cell, timestamp) in cells.zip(timestamps) {
+                *timestamp = word(cell + 1)?;
+            }
+            Some(true)
+        })?
     }
 
     /// Parses the entries that follow the known ones. Returns why they end before `used` does.

@@ -1,12 +1,17 @@
 //! Opens and reads files that anybody may change at any time: by reads, never by a mapping, so that a file
 //! that shrinks gives short reads and no signal.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use super::FileState;
+use crate::guard::GuardedMap;
+
+/// Far more than the grain in which any file system keeps times that it takes from this machine's clock.
+const STAMP_GRAIN: Duration = Duration::from_millis(100);
 
 /// Is what the segment reader needs of a file; tests put files in its place that change while they are read.
 pub(super) trait Source {
@@ -24,8 +29,21 @@ impl Source for File {
     }
 }
 
+/// Reads by copying from a map instead of asking the kernel to copy.
+impl Source for GuardedMap {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size_bytes() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        self.copy(buffer, offset)
+            .ok_or_else(|| io::Error::other("the file was cut off"))
+    }
+}
+
 /// Tells files apart across renames and replacements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
     pub(super) inode: u64,
@@ -38,6 +56,29 @@ pub(super) struct Opened {
     pub(super) identity: Identity,
     /// What it takes on disk.
     pub(super) bytes: u64,
+    /// How long it is.
+    pub(super) size: u64,
+    /// When it was written to by calls last, where that was long enough ago to tell it from a later write.
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// Changes whenever a file is written or cut off by calls; writes through a mapping may not change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: (i64, i64),
+    changed: (i64, i64),
+    size: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Option<Self> {
+        let age = metadata.modified().ok()?.elapsed().ok()?;
+        (age > STAMP_GRAIN).then(|| Self {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            size: metadata.len(),
+        })
+    }
 }
 
 /// Why a file cannot be read, in the words of the report.
@@ -63,6 +104,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, Refusal> {
         file,
         identity,
         bytes: metadata.blocks() * 512,
+        size: metadata.len(),
+        stamp: Stamp::of(&metadata),
     })
 }
 

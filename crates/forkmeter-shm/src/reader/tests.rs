@@ -443,6 +443,32 @@ fn exemplars_hang_on_the_samples_of_their_slots() {
 }
 
 #[test]
+fn values_that_change_make_no_plan_anew() {
+    let directory = directory();
+    let write = |value| {
+        SegmentBytes::official()
+            .with("h", "h_bucket", &[("le", "+Inf")], value, 0.0)
+            .write(directory.path().join("histogram_1.db"));
+    };
+    let mut reader = reader(&directory);
+    write(1.0);
+    // The suffix is added when the sample is made.
+    let name = Arc::clone(&reader.refresh().families[0].samples[0].name);
+    write(2.0);
+    let view = reader.refresh();
+    assert!(Arc::ptr_eq(&name, &view.families[0].samples[0].name));
+    assert_eq!(
+        samples(view.families),
+        ["h_bucket{le=+Inf} 2.0", "h_count{} 2.0"]
+    );
+    declare(&directory, &[descriptor("later", MetricType::Counter)], &[]);
+    assert!(!Arc::ptr_eq(
+        &name,
+        &reader.refresh().families[0].samples[0].name
+    ));
+}
+
+#[test]
 fn keys_that_went_away_are_forgotten() {
     let directory = directory();
     let mut reader = reader(&directory);

@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "values are read as they were written")]
+
 use std::cell::Cell;
 
 use super::*;
@@ -77,8 +79,11 @@ impl Read {
     }
 
     fn update(&mut self, source: &Changing) -> Result<bool, Refusal> {
+        let begun = self
+            .segment
+            .begin(source, None, &self.keys, &mut self.window)?;
         self.segment
-            .update(source, &mut self.keys, &mut self.window)
+            .finish(begun, source, &mut self.keys, &mut self.window)
     }
 }
 
@@ -162,5 +167,120 @@ fn a_read_that_fails_refuses_the_file() {
             (FileState::Unreadable, "the disk is gone".into()),
             "{reads_before}"
         );
+    }
+}
+
+/// A segment on disk that is large enough to be mapped, last written to long ago.
+struct OnDisk {
+    file: tempfile::NamedTempFile,
+    read: Read,
+}
+
+impl OnDisk {
+    fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let disk = Self {
+            file,
+            read: Read::new(),
+        };
+        disk.write(&bytes(&[1.0; 1000]));
+        disk
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        std::fs::write(self.file.path(), bytes).unwrap();
+        self.settle();
+    }
+
+    fn settle(&self) {
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+        self.file.as_file().set_modified(long_ago).unwrap();
+    }
+
+    fn open(&self) -> Opened {
+        crate::reader::source::open(self.file.path()).unwrap()
+    }
+
+    fn update(&mut self, opened: &Opened) -> Result<bool, Refusal> {
+        let Read {
+            segment,
+            keys,
+            window,
+        } = &mut self.read;
+        let begun = segment.begin(&opened.file, Some(opened), keys, window)?;
+        segment.finish(begun, &opened.file, keys, window)
+    }
+
+    /// Updates until values are read through a map without comparing keys.
+    fn update_until_mapped(&mut self) {
+        for changed in [true, false, false] {
+            assert_eq!(self.update(&self.open()), Ok(changed));
+        }
+        assert!(self.read.segment.map.is_some());
+        assert_eq!(self.read.segment.compared, self.open().stamp);
+        assert!(self.read.segment.compared.is_some());
+    }
+}
+
+#[test]
+fn values_written_through_a_map_are_read_through_a_map() {
+    assert!(crate::guard::arm());
+    let mut disk = OnDisk::new();
+    disk.update_until_mapped();
+    let offset = u64::from(disk.read.segment.located[500].value_offset);
+    let writer = crate::map::Mapping::new();
+    writer.cover(disk.file.as_file(), 1 << 16).unwrap();
+    writer
+        .cell(offset)
+        .unwrap()
+        .store(7.0_f64.to_bits(), Ordering::Relaxed);
+    for settled in [false, true, true] {
+        assert_eq!(disk.update(&disk.open()), Ok(false));
+        assert_eq!(disk.read.segment.values[500], 7.0);
+        assert_eq!(disk.read.segment.values.iter().sum::<f64>(), 1006.0);
+        if !settled {
+            disk.settle();
+        }
+    }
+}
+
+#[test]
+fn a_mapped_file_that_is_written_anew_is_parsed_anew() {
+    assert!(crate::guard::arm());
+    let mut disk = OnDisk::new();
+    disk.update_until_mapped();
+    let mut other = bytes(&[2.0; 1000]);
+    let at = other
+        .windows(5)
+        .position(|window| window == b"\"500\"")
+        .unwrap();
+    other[at + 1] = b'x';
+    disk.write(&other);
+    assert_eq!(disk.update(&disk.open()), Ok(true));
+    assert_eq!(disk.read.segment.values, [2.0; 1000]);
+    let longer = bytes(&[3.0; 2000]);
+    disk.write(&longer);
+    assert_eq!(disk.update(&disk.open()), Ok(true));
+    assert_eq!(disk.read.segment.values, [3.0; 2000]);
+}
+
+#[test]
+fn a_mapped_file_that_is_cut_off_during_the_read_gives_what_is_left() {
+    assert!(crate::guard::arm());
+    for settled in [true, false] {
+        let mut disk = OnDisk::new();
+        disk.update_until_mapped();
+        if !settled {
+            disk.read.segment.compared = None;
+        }
+        let opened = disk.open();
+        disk.file.as_file().set_len(8192).unwrap();
+        assert_eq!(disk.update(&opened), Ok(true));
+        let entries = disk.read.segment.entries();
+        assert!((100..200).contains(&entries), "{entries}");
+        assert_eq!(disk.read.segment.state, FileState::Truncated);
+        assert_eq!(disk.read.segment.values, vec![1.0; entries]);
+        assert!(disk.read.segment.map.is_none());
+        assert_eq!(disk.update(&disk.open()), Ok(false));
     }
 }
