@@ -84,7 +84,9 @@ fn arguments() -> Result<Arguments, Box<dyn Error>> {
             "--workers" => arguments.workers = value()?.parse()?,
             "--spawn" => arguments.spawn = true,
             _ => {
-                return Err("usage: axum_prefork [--listen ADDRESS] [--workers N] [--spawn]".into());
+                return Err(
+                    "usage: axum_prefork [--listen ADDRESS] [--workers N] [--spawn]".into(),
+                );
             }
         }
     }
