@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from support.exposition import blocks, official_openmetrics, official_text, samples
 from support.forkmeter import dump
-from support.operations import MODES, act, declare
+from support.operations import AWKWARD, MODES, act, declare
 from support.worker import OFFICIAL, Operation, Worker
 
 if TYPE_CHECKING:
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 
 # Bounds and increments that floats hold exactly: sums are the same in any order, so texts are equal byte for byte.
 EXACT = st.integers(-(2**20), 2**20).map(lambda number: number / 8)
-
-AWKWARD = (
-    "",
-    " ",
-    'quote " quote',
-    "back \\ slash",
-    "line\nbreak",
-    "both \\n and \n",
-    "tab\tand\rreturn",
-    "Grüße, 世界 🦀",
-    "\x00\x01\x7f\x80\xa0\u2028\ufeff\U0010ffff",
-    "{a=\"b\"} 1 # comma, 'quote'",
-    "x" * 3000,
-)
 
 
 @pytest.fixture

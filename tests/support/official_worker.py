@@ -22,16 +22,16 @@ class OfficialWorker:
         self.registry = CollectorRegistry()
         self.families: dict[str, Any] = {}
 
-    def begin(self, directory: str, identity: str) -> None:
+    def begin(self, directory: str, identity: str = "") -> None:
         """Forgets all and goes on as another worker.
 
         Args:
             directory: where to count from now on.
-            identity: what takes the place of the process id in file names.
+            identity: what takes the place of the process id in file names, where it is not empty.
         """
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         values.close_all_multiprocess_files()
-        values.ValueClass = values.MultiProcessValue(lambda: identity)
+        values.ValueClass = values.MultiProcessValue(lambda: identity or os.getpid())
         self.registry = CollectorRegistry()
         self.families = {}
 

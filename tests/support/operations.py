@@ -19,6 +19,21 @@ MODES = (
 
 Operation = dict[str, Any]
 
+# Label values that are easily written or read wrong.
+AWKWARD = (
+    "",
+    " ",
+    'quote " quote',
+    "back \\ slash",
+    "line\nbreak",
+    "both \\n and \n",
+    "tab\tand\rreturn",
+    "Grüße, 世界 🦀",
+    "\x00\x01\x7f\x80\xa0\u2028\ufeff\U0010ffff",
+    "{a=\"b\"} 1 # comma, 'quote'",
+    "x" * 3000,
+)
+
 
 def declare(kind: str, name: str, *labels: str, **options: Any) -> Operation:
     """Makes a family known to a worker.
