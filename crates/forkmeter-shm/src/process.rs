@@ -34,9 +34,14 @@ pub(crate) fn generation() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// Registers the fork hooks, once per process. A failure (out of memory) leaves forks unprotected but the
-/// process working; it is reported to the first caller only.
-pub(crate) fn install_fork_hooks() -> std::io::Result<()> {
+/// Registers the fork hooks, once per process; every store of this crate does so when it is made.
+///
+/// Without them, a fork may copy a lock that another thread holds.
+///
+/// # Errors
+///
+/// When memory is exhausted. Forks are then unprotected but the process works; only the first caller is told.
+pub fn install_fork_hooks() -> std::io::Result<()> {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     let mut result = Ok(());
     INSTALLED.get_or_init(|| result = sys::at_fork(before_fork, in_parent, in_child));

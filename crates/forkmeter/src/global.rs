@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use forkmeter_core::fork;
 use forkmeter_core::registry::Registry;
 use forkmeter_core::store::{HeapStore, Store};
-use forkmeter_shm::process::unix_seconds;
+use forkmeter_shm::process::{install_fork_hooks, unix_seconds};
 use forkmeter_shm::workers;
 use forkmeter_shm::{Directory, Options, ShmStore};
 
@@ -226,5 +226,7 @@ pub fn shared_registry(directory: impl Into<PathBuf>) -> Registry {
 
 /// Makes a registry whose values stay in the memory of this process, for tests and for tools that are one process.
 pub fn single_process_registry() -> Registry {
+    // A failure leaves forks unprotected, which is better than no metrics.
+    let _ = install_fork_hooks();
     Registry::new(Arc::new(HeapStore::new(unix_seconds)))
 }
