@@ -1,0 +1,1 @@
+"""Prometheus metrics for programs that run as many processes."""
