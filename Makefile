@@ -12,11 +12,11 @@ BUILD := .build
 VENV := $(BUILD)/venv
 BIN := $(VENV)/bin
 SKIPPED := $(abspath $(BUILD)/skipped)
-CARGO_TARGET_DIR ?= $(CURDIR)/target
+CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 ONCE ?=
-PYTHON_SOURCES := tests demo
+PYTHON_SOURCES := tests demo benches
 
 # The oracle tests of the crates run the official client in this interpreter.
 export FORKMETER_ORACLE_PYTHON := $(abspath $(BIN)/python)
@@ -36,7 +36,8 @@ test:
 
 .PHONY: test-rust  ## unit, property, store, process and doc tests of the crates
 test-rust: $(BUILD)/tests.stamp
-	$(CARGO) test --workspace --all-features
+	$(CARGO) test --workspace --all-features -- --show-output 2>&1 | tee $(BUILD)/test-rust.log
+	@{ grep -h '^SKIPPED' $(BUILD)/test-rust.log || true; } | sort -u | tee -a $(SKIPPED)
 
 .PHONY: test-python  ## tests from outside: oracle, hostile files, end to end, tidy (PYTEST_ARGS=...)
 test-python: $(BUILD)/tests.stamp

@@ -112,13 +112,19 @@ def main() -> int:
     """Runs the benchmark and prints its table; fails when a ratio that is asked for is not reached."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin-dir", type=Path, required=True, help="where the release programs are")
-    parser.add_argument("--python", default=os.environ.get("FORKMETER_ORACLE_PYTHON", sys.executable),
-                        help="a Python that has the official client [env: FORKMETER_ORACLE_PYTHON]")
+    parser.add_argument(
+        "--python",
+        default=os.environ.get("FORKMETER_ORACLE_PYTHON", sys.executable),
+        help="a Python that has the official client [env: FORKMETER_ORACLE_PYTHON]",
+    )
     options = parser.parse_args()
     binary = options.bin_dir / "scrape"
     version = subprocess.run(
         [options.python, "-c", "from importlib.metadata import version; print(version('prometheus_client'))"],
-        check=True, capture_output=True, text=True).stdout.strip()
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
     print(f"| case | prometheus_client {version} | forkmeter | ratio | asked |")
     print("|---|---|---|---|---|")
     reached = True

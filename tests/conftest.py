@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.skipping import NOTED, in_ci, skipped_before
+
+# How pytest, and the tests of the crates, begin what they say.
+SKIPPED = re.compile(r"^(Skipped|SKIPPED):? ")
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,7 +34,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         reasons[reason] = reasons.get(reason, 0) + 1
     terminalreporter.section("skipped", sep="-")
     for reason, count in reasons.items():
-        terminalreporter.write_line(f"skipped: {reason.removeprefix('Skipped: ')} ({count})", yellow=True)
+        terminalreporter.write_line(f"skipped: {SKIPPED.sub('', reason)} ({count})", yellow=True)
     if not reasons:
         terminalreporter.write_line("skipped: nothing", green=True)
 

@@ -1,6 +1,6 @@
 //! The JSON key of an entry: written as the official client writes it, read in any legal spelling.
 //!
-//! Writers call [`write`] when they intern a slot; the reader calls [`parse`] once per distinct key. Nothing
+//! Writers call [`write()`] when they intern a slot; the reader calls [`parse`] once per distinct key. Nothing
 //! here knows of files or offsets.
 
 mod scan;
