@@ -1,0 +1,1 @@
+"""OpenMetrics: its encoder and its parser."""
