@@ -17,13 +17,14 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Who may depend on whom, nearest first: core <- shm <- forkmeter <- {cli, python}.
+# Who may depend on whom, nearest first: core <- shm <- forkmeter <- cli <- python. The Python package carries the
+# command, so that one `pip install` brings both.
 ALLOWED: dict[str, set[str]] = {
     "forkmeter-core": set(),
     "forkmeter-shm": {"forkmeter-core"},
     "forkmeter": {"forkmeter-core", "forkmeter-shm"},
     "forkmeter-cli": {"forkmeter-core", "forkmeter-shm", "forkmeter"},
-    "forkmeter-python": {"forkmeter-core", "forkmeter-shm", "forkmeter"},
+    "forkmeter-python": {"forkmeter-core", "forkmeter-shm", "forkmeter", "forkmeter-cli"},
 }
 
 
