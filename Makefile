@@ -54,7 +54,7 @@ lint: $(BUILD)/tests.stamp
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then \
 	    set -x; $(CARGO) clippy --workspace --all-targets --all-features -- -D warnings; \
 	    else echo "clippy is not installed" | tee -a $(SKIPPED); fi
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --lib --all-features --no-deps --quiet
 	$(BIN)/ruff check $(PYTHON_SOURCES)
 	$(BIN)/ruff format --check $(PYTHON_SOURCES)
 	$(BIN)/mypy $(PYTHON_SOURCES)
