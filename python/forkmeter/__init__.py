@@ -1,1 +1,124 @@
-"""Prometheus metrics for programs that run as many processes."""
+"""Prometheus metrics for programs that run as many processes: a drop-in for `prometheus_client`.
+
+What most programs never use, such as the servers, is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ._alias import install_as_prometheus_client
+from ._configure import Status, Worker, configure, status
+from ._forkmeter import __version__
+from .gc_collector import GC_COLLECTOR, GCCollector
+from .metrics import (
+    Counter,
+    Enum,
+    Gauge,
+    Histogram,
+    Info,
+    Summary,
+    disable_created_metrics,
+    enable_created_metrics,
+)
+from .metrics_core import Metric
+from .platform_collector import PLATFORM_COLLECTOR, PlatformCollector
+from .process_collector import PROCESS_COLLECTOR, ProcessCollector
+from .registry import REGISTRY, CollectorRegistry
+
+if TYPE_CHECKING:
+    from .exposition import (
+        CONTENT_TYPE_LATEST,
+        CONTENT_TYPE_PLAIN_0_0_4,
+        CONTENT_TYPE_PLAIN_1_0_0,
+        MetricsHandler,
+        delete_from_gateway,
+        generate_latest,
+        instance_ip_grouping_key,
+        make_asgi_app,
+        make_wsgi_app,
+        push_to_gateway,
+        pushadd_to_gateway,
+        start_http_server,
+        start_wsgi_server,
+        write_to_textfile,
+    )
+
+__all__ = (
+    "CONTENT_TYPE_LATEST",
+    "CONTENT_TYPE_PLAIN_0_0_4",
+    "CONTENT_TYPE_PLAIN_1_0_0",
+    "GC_COLLECTOR",
+    "PLATFORM_COLLECTOR",
+    "PROCESS_COLLECTOR",
+    "REGISTRY",
+    "CollectorRegistry",
+    "Counter",
+    "Enum",
+    "GCCollector",
+    "Gauge",
+    "Histogram",
+    "Info",
+    "Metric",
+    "MetricsHandler",
+    "PlatformCollector",
+    "ProcessCollector",
+    "Status",
+    "Summary",
+    "Worker",
+    "__version__",
+    "configure",
+    "delete_from_gateway",
+    "disable_created_metrics",
+    "enable_created_metrics",
+    "generate_latest",
+    "install_as_prometheus_client",
+    "instance_ip_grouping_key",
+    "make_asgi_app",
+    "make_wsgi_app",
+    "push_to_gateway",
+    "pushadd_to_gateway",
+    "start_http_server",
+    "start_wsgi_server",
+    "status",
+    "write_to_textfile",
+)
+
+_OF_EXPOSITION = frozenset(
+    {
+        "CONTENT_TYPE_LATEST",
+        "CONTENT_TYPE_PLAIN_0_0_4",
+        "CONTENT_TYPE_PLAIN_1_0_0",
+        "MetricsHandler",
+        "delete_from_gateway",
+        "generate_latest",
+        "instance_ip_grouping_key",
+        "make_asgi_app",
+        "make_wsgi_app",
+        "push_to_gateway",
+        "pushadd_to_gateway",
+        "start_http_server",
+        "start_wsgi_server",
+        "write_to_textfile",
+    }
+)
+# What the official client has loaded once it is imported.
+_SUBMODULES = frozenset({"asgi", "exposition", "openmetrics"})
+# What it has not; programs reach for these as attributes all the same, after some other import of them.
+_MORE_SUBMODULES = frozenset({"core", "multiprocess", "parser"})
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is asked for late."""
+    if name in _OF_EXPOSITION:
+        value = getattr(importlib.import_module(".exposition", __name__), name)
+        globals()[name] = value
+        return value
+    if name in _SUBMODULES or name in _MORE_SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_OF_EXPOSITION, *_SUBMODULES, *_MORE_SUBMODULES})

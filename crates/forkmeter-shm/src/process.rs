@@ -14,15 +14,16 @@ use crate::sys;
 static EPOCH: AtomicU64 = AtomicU64::new(1);
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the current epoch; never 0.
+/// Returns the current epoch; never 0. Handles that remember another one look again before they count.
 #[inline]
-pub(crate) fn epoch() -> u64 {
+pub fn epoch() -> u64 {
     // ORDERING: a hint that is checked again under the store's lock; a stale value costs one late check.
     EPOCH.load(Ordering::Relaxed)
 }
 
-/// Makes every handle of this process ask its store again before its next use.
-pub(crate) fn next_epoch() {
+/// Makes every handle of this process ask its store again before its next use. Whoever changes what
+/// [`Directory::Follow`](crate::Directory::Follow) answers calls it afterwards, from any thread.
+pub fn next_epoch() {
     // ORDERING: as in `epoch`.
     EPOCH.fetch_add(1, Ordering::Relaxed);
 }

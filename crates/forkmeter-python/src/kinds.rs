@@ -1,0 +1,238 @@
+//! The native methods of each metric type: what happens on the hot path.
+//!
+//! Every method first asks for the native series; without one it calls its twin in Python, which checks in the
+//! official client's order and works with any value object.
+
+use forkmeter_core::model::{HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM};
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyTuple};
+
+use crate::metric::NativeMetric;
+
+/// An amount as it was passed; nothing where it was left out.
+#[derive(Clone, Copy)]
+pub(crate) struct Amount<'a, 'py>(Option<Borrowed<'a, 'py, PyAny>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Amount<'a, 'py> {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(given)))
+    }
+}
+
+impl Amount<'_, '_> {
+    /// Returns the amount as a float, 1 where it was left out.
+    #[inline]
+    fn value(self) -> PyResult<f64> {
+        match &self.0 {
+            None => Ok(1.0),
+            Some(given) => match given.cast_exact::<PyFloat>() {
+                Ok(float) => Ok(float.value()),
+                Err(_) => given.extract(),
+            },
+        }
+    }
+
+    /// Calls a twin in Python with the amount as it was passed.
+    #[cold]
+    fn call(
+        self,
+        metric: &Bound<'_, PyAny>,
+        method: &Bound<'_, pyo3::types::PyString>,
+        exemplar: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = metric.py();
+        let kwargs = PyDict::new(py);
+        if let Some(exemplar) = exemplar {
+            kwargs.set_item(intern!(py, "exemplar"), exemplar)?;
+        }
+        match &self.0 {
+            None => metric.call_method(method, (), Some(&kwargs))?,
+            Some(given) => metric.call_method(method, (given,), Some(&kwargs))?,
+        };
+        Ok(())
+    }
+}
+
+/// The native half of `Counter`.
+#[pyclass(extends = NativeMetric, subclass, frozen, module = "forkmeter._forkmeter")]
+#[derive(Debug)]
+pub(crate) struct NativeCounter;
+
+/// The native half of `Gauge`.
+#[pyclass(extends = NativeMetric, subclass, frozen, module = "forkmeter._forkmeter")]
+#[derive(Debug)]
+pub(crate) struct NativeGauge;
+
+/// The native half of `Summary`.
+#[pyclass(extends = NativeMetric, subclass, frozen, module = "forkmeter._forkmeter")]
+#[derive(Debug)]
+pub(crate) struct NativeSummary;
+
+/// The native half of `Histogram`.
+#[pyclass(extends = NativeMetric, subclass, frozen, module = "forkmeter._forkmeter")]
+#[derive(Debug)]
+pub(crate) struct NativeHistogram;
+
+/// The native half of `Info` and `Enum`.
+#[pyclass(extends = NativeMetric, subclass, frozen, module = "forkmeter._forkmeter")]
+#[derive(Debug)]
+pub(crate) struct NativeStates;
+
+#[pymethods]
+impl NativeCounter {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(NativeMetric::default()).add_subclass(Self)
+    }
+
+    /// Adds to the counter: 1, or an amount that is not negative.
+    #[pyo3(signature = (amount=Amount(None), exemplar=None), text_signature = "($self, amount=1, exemplar=None)")]
+    fn inc(
+        slf: &Bound<'_, Self>,
+        amount: Amount<'_, '_>,
+        exemplar: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(series) = slf.as_super().get().series()
+            && exemplar.is_none()
+        {
+            let amount = amount.value()?;
+            if amount < 0.0 {
+                return Err(PyValueError::new_err(
+                    "Counters can only be incremented by non-negative amounts.",
+                ));
+            }
+            series.add(py, 0, amount);
+            return Ok(());
+        }
+        amount.call(slf.as_any(), intern!(py, "_slow_inc"), exemplar)
+    }
+}
+
+#[pymethods]
+impl NativeGauge {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(NativeMetric::default()).add_subclass(Self)
+    }
+
+    /// Adds to the gauge.
+    #[pyo3(signature = (amount=Amount(None)), text_signature = "($self, amount=1)")]
+    fn inc(slf: &Bound<'_, Self>, amount: Amount<'_, '_>) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(series) = slf.as_super().get().summable() {
+            series.add(py, 0, amount.value()?);
+            return Ok(());
+        }
+        amount.call(slf.as_any(), intern!(py, "_slow_inc"), None)
+    }
+
+    /// Takes away from the gauge.
+    #[pyo3(signature = (amount=Amount(None)), text_signature = "($self, amount=1)")]
+    fn dec(slf: &Bound<'_, Self>, amount: Amount<'_, '_>) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(series) = slf.as_super().get().summable() {
+            series.add(py, 0, -amount.value()?);
+            return Ok(());
+        }
+        amount.call(slf.as_any(), intern!(py, "_slow_dec"), None)
+    }
+
+    /// Replaces the gauge's value by anything that `float` takes.
+    fn set(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(series) = slf.as_super().get().series() {
+            let value = match value.cast_exact::<PyFloat>() {
+                Ok(float) => float.value(),
+                Err(_) => py.get_type::<PyFloat>().call1((value,))?.extract()?,
+            };
+            series.set(py, 0, value);
+            return Ok(());
+        }
+        slf.call_method1(intern!(py, "_slow_set"), (value,))?;
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl NativeSummary {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(NativeMetric::default()).add_subclass(Self)
+    }
+
+    /// Counts an observation and adds it to the sum.
+    fn observe(slf: &Bound<'_, Self>, amount: Amount<'_, '_>) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(series) = slf.as_super().get().series() {
+            let amount = amount.value()?;
+            series.add(py, SUMMARY_COUNT, 1.0);
+            series.add(py, SUMMARY_SUM, amount);
+            return Ok(());
+        }
+        amount.call(slf.as_any(), intern!(py, "_slow_observe"), None)
+    }
+}
+
+#[pymethods]
+impl NativeHistogram {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(NativeMetric::default()).add_subclass(Self)
+    }
+
+    /// Counts an observation in its bucket and adds it to the sum.
+    #[pyo3(signature = (amount, exemplar=None))]
+    fn observe(
+        slf: &Bound<'_, Self>,
+        amount: Amount<'_, '_>,
+        exemplar: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(series) = slf.as_super().get().series()
+            && exemplar.is_none()
+        {
+            let amount = amount.value()?;
+            series.add(py, HISTOGRAM_SUM, amount);
+            let bounds = &series.descriptor().upper_bounds;
+            // A NaN is in no bucket.
+            if let Some(bucket) = bounds.iter().position(|bound| amount <= *bound) {
+                series.add(py, HISTOGRAM_FIRST_BUCKET + bucket, 1.0);
+            }
+            return Ok(());
+        }
+        amount.call(slf.as_any(), intern!(py, "_slow_observe"), exemplar)
+    }
+}
+
+#[pymethods]
+impl NativeStates {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(NativeMetric::default()).add_subclass(Self)
+    }
+}

@@ -1,0 +1,248 @@
+//! The values of one series: its own while the process is alone, shared once there is a directory.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use forkmeter_core::store::{Slots, add_to_cell};
+use forkmeter_core::{Descriptor, LabelSet, MetricType, fork};
+use forkmeter_shm::process;
+use pyo3::prelude::*;
+
+use crate::{exemplar, mode, shared};
+
+/// Holds one series of one metric object.
+///
+/// Two metric objects of the same name have different values in a lone process, and share them in a directory, as
+/// the official client's objects share files.
+#[derive(Debug)]
+pub(crate) struct Series {
+    /// The epoch in which the mode was looked up.
+    epoch: AtomicU64,
+    shared: OnceLock<Arc<dyn Slots>>,
+    own: Box<[AtomicU64]>,
+    /// When it was made, or what somebody assigned.
+    created_bits: AtomicU64,
+    descriptor: Arc<Descriptor>,
+    label_values: Box<[Arc<str>]>,
+    /// Exemplars as they were given; few series have any.
+    exemplars: Mutex<Vec<Option<Py<PyAny>>>>,
+    /// The facts of an info series.
+    facts: Mutex<LabelSet>,
+}
+
+impl Series {
+    /// Makes a series, in the directory if there is one.
+    pub(crate) fn new(
+        py: Python<'_>,
+        descriptor: &Arc<Descriptor>,
+        label_values: Box<[Arc<str>]>,
+    ) -> Arc<Self> {
+        let epoch = process::epoch();
+        let series = Arc::new(Self {
+            epoch: AtomicU64::new(epoch),
+            shared: OnceLock::new(),
+            own: (0..descriptor.slot_count())
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+            created_bits: AtomicU64::new(process::unix_seconds().to_bits()),
+            descriptor: Arc::clone(descriptor),
+            label_values,
+            exemplars: Mutex::default(),
+            facts: Mutex::default(),
+        });
+        if mode::is_shared() {
+            series.publish(py);
+        } else {
+            shared::wait(&series);
+        }
+        series
+    }
+
+    /// Returns the family's metadata.
+    pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
+        &self.descriptor
+    }
+
+    /// Tells whether the values are shared with other workers.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.get().is_some()
+    }
+
+    /// Moves the values into the shared slots; later calls do nothing.
+    pub(crate) fn publish(&self, py: Python<'_>) {
+        if self.is_shared() {
+            return;
+        }
+        let slots = shared::intern(py, &self.descriptor, &self.label_values);
+        // From here on nothing lets other threads run, so no value is counted between the move and the switch.
+        for (index, own) in self.own.iter().enumerate() {
+            // ORDERING: the swap moves each value once.
+            let value = f64::from_bits(own.swap(0, Ordering::AcqRel));
+            if value != 0.0 {
+                slots.add(index, value);
+            }
+        }
+        let _ = self.shared.set(slots);
+        if self.descriptor.kind == MetricType::Info {
+            self.publish_facts(py);
+        }
+    }
+
+    /// Replaces the facts of an info series.
+    pub(crate) fn set_facts(&self, py: Python<'_>, facts: LabelSet) {
+        self.look(py);
+        {
+            let _section = fork::enter();
+            *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
+        }
+        if self.is_shared() {
+            self.publish_facts(py);
+        }
+    }
+
+    fn publish_facts(&self, py: Python<'_>) {
+        let facts = {
+            let _section = fork::enter();
+            self.facts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        };
+        shared::set_info(py, &self.descriptor, &self.label_values, facts);
+    }
+
+    #[inline]
+    fn look(&self, py: Python<'_>) {
+        // ORDERING: a hint; see `process::epoch`.
+        if self.epoch.load(Ordering::Relaxed) != process::epoch() {
+            self.look_again(py);
+        }
+    }
+
+    /// Follows a fork or a change of the directory, with the interpreter released while the directory is worked on.
+    #[cold]
+    fn look_again(&self, py: Python<'_>) {
+        let epoch = process::epoch();
+        if let Some(slots) = self.shared.get() {
+            if !self.own.is_empty() {
+                py.detach(|| slots.get(0));
+            }
+        } else {
+            shared::publish_waiting(py);
+            if mode::is_shared() {
+                self.publish(py);
+            }
+        }
+        // ORDERING: a stale value costs one more look.
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// Adds to a slot.
+    #[inline]
+    pub(crate) fn add(&self, py: Python<'_>, index: usize, delta: f64) {
+        self.look(py);
+        match self.shared.get() {
+            Some(slots) => slots.add(index, delta),
+            None => add_to_cell(&self.own[index], delta),
+        }
+    }
+
+    /// Replaces a slot's value.
+    #[inline]
+    pub(crate) fn set(&self, py: Python<'_>, index: usize, value: f64) {
+        self.look(py);
+        match self.shared.get() {
+            Some(slots) => slots.set(index, value),
+            // ORDERING: a lone value.
+            None => self.own[index].store(value.to_bits(), Ordering::Relaxed),
+        }
+    }
+
+    /// Returns a slot's value.
+    pub(crate) fn get(&self, py: Python<'_>, index: usize) -> f64 {
+        self.look(py);
+        match self.shared.get() {
+            Some(slots) => slots.get(index),
+            // ORDERING: a lone value.
+            None => f64::from_bits(self.own[index].load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Sets every slot to zero and the created time to now.
+    pub(crate) fn reset(&self, py: Python<'_>) {
+        self.look(py);
+        if let Some(slots) = self.shared.get() {
+            py.detach(|| slots.reset());
+        } else {
+            for cell in &self.own {
+                // ORDERING: a lone value.
+                cell.store(0, Ordering::Relaxed);
+            }
+            let taken = {
+                let _section = fork::enter();
+                std::mem::take(&mut *self.exemplars())
+            };
+            // Dropped without the lock: the end of an object may run Python code.
+            drop(taken);
+        }
+        self.set_created_seconds(process::unix_seconds());
+    }
+
+    /// Returns when the series was made.
+    pub(crate) fn created_seconds(&self) -> f64 {
+        // ORDERING: a lone value.
+        f64::from_bits(self.created_bits.load(Ordering::Relaxed))
+    }
+
+    /// Replaces when the series was made.
+    pub(crate) fn set_created_seconds(&self, seconds: f64) {
+        // ORDERING: a lone value.
+        self.created_bits
+            .store(seconds.to_bits(), Ordering::Relaxed);
+    }
+
+    fn exemplars(&self) -> MutexGuard<'_, Vec<Option<Py<PyAny>>>> {
+        self.exemplars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the last exemplar of a slot, given as the package's `Exemplar` or `None`.
+    pub(crate) fn set_exemplar(&self, index: usize, given: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = given.py();
+        self.look(py);
+        if let Some(slots) = self.shared.get() {
+            if let Some(core) = exemplar::from_python(given)? {
+                py.detach(|| slots.set_exemplar(index, core));
+            }
+            return Ok(());
+        }
+        let kept = (!given.is_none()).then(|| given.clone().unbind());
+        let replaced = {
+            let _section = fork::enter();
+            let mut exemplars = self.exemplars();
+            if exemplars.len() <= index {
+                exemplars.resize_with(self.own.len(), || None);
+            }
+            std::mem::replace(&mut exemplars[index], kept)
+        };
+        // Dropped without the lock: the end of an object may run Python code.
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Returns the exemplar of a slot.
+    pub(crate) fn exemplar(&self, py: Python<'_>, index: usize) -> PyResult<Option<Py<PyAny>>> {
+        self.look(py);
+        if let Some(slots) = self.shared.get() {
+            let found = py.detach(|| slots.exemplar(index));
+            return found.map(|core| exemplar::to_python(py, &core)).transpose();
+        }
+        let _section = fork::enter();
+        let exemplars = self.exemplars();
+        Ok(exemplars
+            .get(index)
+            .and_then(Option::as_ref)
+            .map(|kept| kept.clone_ref(py)))
+    }
+}

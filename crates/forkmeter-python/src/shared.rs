@@ -1,0 +1,166 @@
+//! The one store of the process, and the series that wait for it.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use forkmeter_core::store::{Slots, Store};
+use forkmeter_core::{Descriptor, LabelSet, fork};
+use forkmeter_shm::{Directory, Options, ShmStore};
+use pyo3::prelude::*;
+
+use crate::metric::NativeMetric;
+use crate::mode;
+use crate::series::Series;
+
+/// The least number of waiting series at which the dead ones are looked for.
+const MIN_PRUNE: usize = 1024;
+
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
+    series: Vec::new(),
+    families: Vec::new(),
+    prune_at: MIN_PRUNE,
+});
+
+/// Is what was made while there was no directory, and moves there once there is one.
+#[derive(Debug)]
+struct Waiting {
+    series: Vec<Weak<Series>>,
+    families: Vec<Weak<Descriptor>>,
+    prune_at: usize,
+}
+
+fn waiting() -> MutexGuard<'static, Waiting> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the store that all metrics of this process share.
+pub(crate) fn store() -> &'static ShmStore {
+    static STORE: OnceLock<ShmStore> = OnceLock::new();
+    STORE.get_or_init(|| ShmStore::new(Options::new(Directory::Follow(mode::resolve))))
+}
+
+/// Makes a family known: in the directory if there is one, otherwise once there is.
+pub(crate) fn declare(py: Python<'_>, descriptor: &Arc<Descriptor>) {
+    if mode::is_shared() {
+        py.detach(|| store().declare(descriptor));
+    } else {
+        let _section = fork::enter();
+        let mut waiting = waiting();
+        waiting.families.retain(|other| other.strong_count() > 0);
+        waiting.families.push(Arc::downgrade(descriptor));
+    }
+}
+
+/// Remembers a series that has its values to itself.
+pub(crate) fn wait(series: &Arc<Series>) {
+    let _section = fork::enter();
+    let mut waiting = waiting();
+    if waiting.series.len() >= waiting.prune_at {
+        waiting.series.retain(|other| other.strong_count() > 0);
+        waiting.prune_at = MIN_PRUNE.max(waiting.series.len() * 2);
+    }
+    waiting.series.push(Arc::downgrade(series));
+}
+
+/// Moves what waits into the directory, if there is one now.
+pub(crate) fn publish_waiting(py: Python<'_>) {
+    if !mode::is_shared() {
+        return;
+    }
+    let (series, families) = {
+        let _section = fork::enter();
+        let mut waiting = waiting();
+        (
+            std::mem::take(&mut waiting.series),
+            std::mem::take(&mut waiting.families),
+        )
+    };
+    let families: Vec<_> = families.iter().filter_map(Weak::upgrade).collect();
+    py.detach(|| {
+        for family in &families {
+            store().declare(family);
+        }
+    });
+    for series in series.iter().filter_map(Weak::upgrade) {
+        series.publish(py);
+    }
+}
+
+/// Looks up or makes the shared slots of a series.
+pub(crate) fn intern(
+    py: Python<'_>,
+    descriptor: &Arc<Descriptor>,
+    label_values: &[Arc<str>],
+) -> Arc<dyn Slots> {
+    py.detach(|| {
+        let values: Vec<&str> = label_values.iter().map(|value| &**value).collect();
+        store().intern(descriptor, &values)
+    })
+}
+
+/// Brings the directory and this process's values together now.
+#[pyfunction]
+pub(crate) fn refresh(py: Python<'_>) {
+    publish_waiting(py);
+    py.detach(|| store().refresh());
+}
+
+/// Removes a series of a metric from the directory, for all workers.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
+pub(crate) fn remove_series(metric: &Bound<'_, NativeMetric>, label_values: Vec<String>) {
+    let Some(descriptor) = metric.get().descriptor().cloned() else {
+        return;
+    };
+    if mode::is_shared() {
+        metric.py().detach(|| {
+            let values: Vec<&str> = label_values.iter().map(String::as_str).collect();
+            store().remove(&descriptor, &values);
+        });
+    }
+}
+
+/// Publishes the facts of an info series.
+pub(crate) fn set_info(
+    py: Python<'_>,
+    descriptor: &Arc<Descriptor>,
+    label_values: &[Arc<str>],
+    facts: LabelSet,
+) {
+    py.detach(|| {
+        let values: Vec<&str> = label_values.iter().map(|value| &**value).collect();
+        store().set_info(descriptor, &values, facts);
+    });
+}
+
+/// Returns the open directory, the number of series kept in memory although there is one, and why.
+#[pyfunction]
+pub(crate) fn status(py: Python<'_>) -> (Option<std::path::PathBuf>, u64, Option<String>) {
+    py.detach(|| {
+        let (kept, why) = store().kept_series();
+        (store().directory(), kept, why)
+    })
+}
+
+/// Is a worker: pid, tag, whether it lives, when it came, and the series it keeps in memory.
+type WorkerRow = (u32, String, bool, f64, u64);
+
+/// Returns the workers that a directory knows; none where it cannot be read.
+#[pyfunction]
+pub(crate) fn workers(py: Python<'_>, path: std::path::PathBuf) -> Vec<WorkerRow> {
+    let observed = py.detach(move || forkmeter_shm::workers::observe(&path));
+    let records = observed
+        .map(|observed| observed.records)
+        .unwrap_or_default();
+    records
+        .into_iter()
+        .map(|worker| {
+            (
+                worker.pid,
+                worker.tag,
+                worker.alive,
+                worker.started_seconds,
+                worker.kept_series,
+            )
+        })
+        .collect()
+}

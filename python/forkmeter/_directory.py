@@ -1,0 +1,63 @@
+"""The directory that workers share, as registries and collectors see it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from . import _forkmeter
+from .metrics_core import Metric
+from .samples import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ._forkmeter import RawFamily
+
+_log = logging.getLogger("forkmeter")
+_reported: set[str] = set()
+
+
+def is_shared() -> bool:
+    """Tells whether values are shared in a directory now."""
+    return _forkmeter.directory() is not None
+
+
+def to_metrics(families: Iterable[RawFamily]) -> list[Metric]:
+    """Makes families of what the native half read."""
+    metrics = []
+    for name, documentation, kind, unit, samples in families:
+        metric = Metric(name, documentation, kind, unit)
+        metric.samples = [Sample(*sample) for sample in samples]
+        metrics.append(metric)
+    return metrics
+
+
+def collect_own() -> list[Metric]:
+    """Returns what all workers of this process's directory counted; logs once what could not be read."""
+    families, errors = _forkmeter.collect_store()
+    for error in errors:
+        if error not in _reported:
+            _reported.add(error)
+            _log.warning("left out of a scrape: %s", error)
+    return to_metrics(families)
+
+
+def stands_in_directory(collector: Any) -> bool:
+    """Tells whether a collector is a metric whose values are in the directory, and nowhere else."""
+    return (
+        isinstance(collector, _forkmeter.NativeMetric)
+        and collector._is_declared
+        and "_child_samples" not in vars(collector)
+    )
+
+
+def is_collector_of_own(collector: Any) -> bool:
+    """Tells whether a collector reads this process's directory, so that asking it as well would count twice."""
+    from . import multiprocess  # noqa: PLC0415 -- it stands on the modules that stand on this one
+
+    if not isinstance(collector, multiprocess.MultiProcessCollector):
+        return False
+    own = _forkmeter.directory()
+    return own is not None and multiprocess.is_same_directory(own[0], collector._path)
