@@ -16,7 +16,7 @@ GOLDENS = sorted(path for path in TESTDATA.glob("*.text*.txt") if "allow-utf-8" 
 
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
 def test_promtool_reads_the_goldens(golden: Path) -> None:
-    """promtool parses each golden of the text format; it may dislike the names, which are there to be awkward."""
+    """Each golden of the text format is parsed by promtool; it may dislike the names, which are there to be awkward."""
     promtool_check(golden.read_text(encoding="utf-8"), lint=False)
 
 
