@@ -12,15 +12,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._negotiation import gzip_accepted, media_ranges
-from ._push import (
+from ._push import (  # noqa: F401 -- dependents import these from here
+    CompressionType,
+    _compress_payload,
+    _escape_grouping_key,
+    _make_handler,
+    _use_gateway,
+    basic_auth_handler,
+    default_handler,
     delete_from_gateway,
     instance_ip_grouping_key,
+    passthrough_redirect_handler,
     push_to_gateway,
     pushadd_to_gateway,
+    tls_auth_handler,
 )
 from .openmetrics import exposition as openmetrics
 from .registry import REGISTRY, Collector
-from .utils import floatToGoString
+from .utils import floatToGoString, parse_version  # noqa: F401 -- as above
 
 if TYPE_CHECKING:
     import ssl
@@ -28,7 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from wsgiref.simple_server import WSGIServer
 
-    from ._server import MetricsHandler
+    from ._redirect import _PrometheusRedirectHandler  # noqa: F401 -- as above
+    from ._server import (  # noqa: F401 -- as above
+        MetricsHandler,
+        ThreadingWSGIServer,
+        _get_best_family,
+        _get_ssl_ctx,
+        _SilentHandler,
+    )
     from .metrics_core import Metric
     from .samples import Sample
 

@@ -12,13 +12,18 @@ import re
 from typing import TYPE_CHECKING
 
 from ..metrics_core import Metric
-from ..parser import (
+from ..parser import (  # noqa: F401 -- some are here for dependents only
     _METRIC_NAME,
     _PLAIN_LABELS,
     _PLAIN_NUMBER,
+    ESCAPE_SEQUENCES,
+    ESCAPING_RE,
+    _is_character_escaped,
+    _last_unquoted_char,
     _next_unquoted_char,
     _parse_plain_labels,
     _parse_value,
+    _replace_escaping,
     _split_quoted,
     _take_name,
     _unquote_unescape,
@@ -153,7 +158,8 @@ def _parse_remaining_text(text: str) -> tuple[float, Time, Exemplar | None]:
     timestamp = ""
     if not rest.startswith("#"):
         timestamp, separator, rest = rest.partition(" ")
-        if not timestamp or (separator and not rest.startswith("#")):
+        # A timestamp may be missing even where a space follows it.
+        if not rest.startswith("#") if separator else not timestamp:
             raise ValueError("Invalid line: " + text)
     exemplar = _parse_exemplar(rest, text) if rest else None
     return value, _parse_timestamp(timestamp), exemplar
@@ -353,7 +359,7 @@ def _check_histogram(samples: Iterable[Sample], name: str) -> None:
     check = None
     for sample in samples:
         suffix = sample.name[len(name) :]
-        if not suffix or sample.native_histogram:
+        if not suffix or sample.labels is None:
             continue
         next_place = (_group_for_sample(sample, name, "histogram"), sample.timestamp)
         if check is None or next_place != place:
