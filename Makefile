@@ -15,6 +15,7 @@ SKIPPED := $(abspath $(BUILD)/skipped)
 CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
+OFFICIAL_TESTS ?=
 ONCE ?=
 PYTHON_SOURCES := tests demo benches
 
@@ -33,6 +34,7 @@ test:
 	@$(MAKE) lint
 	@$(MAKE) test-rust
 	@$(MAKE) test-python
+	@$(MAKE) test-official
 
 .PHONY: test-rust  ## unit, property, store, process and doc tests of the crates
 test-rust: $(BUILD)/tests.stamp
@@ -45,6 +47,15 @@ test-python: $(BUILD)/tests.stamp
 	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" \
 	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
 	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests)
+
+.PHONY: wheel  ## the Python package, in .build/wheel
+wheel: $(BUILD)/maturin.stamp
+	@rm -rf $(BUILD)/wheel
+	$(BUILD)/maturin/bin/maturin build --quiet --release --interpreter $(BIN)/python --out $(BUILD)/wheel
+
+.PHONY: test-official  ## the official client's own tests, unmodified, on the wheel (OFFICIAL_TESTS=...)
+test-official: wheel
+	$(BIN)/python tests/official/run.py --wheel $(BUILD)/wheel/*.whl --build-dir $(BUILD)/official $(OFFICIAL_TESTS)
 
 .PHONY: lint  ## formatting, clippy, rustdoc, ruff, mypy
 lint: $(BUILD)/tests.stamp
@@ -95,6 +106,11 @@ $(BUILD)/venv.stamp:
 
 $(BUILD)/demo.stamp: demo/requirements.txt $(BUILD)/venv.stamp
 	$(BIN)/python -m pip install --quiet --no-deps --requirement $<
+	touch $@
+
+$(BUILD)/maturin.stamp: $(BUILD)/venv.stamp
+	$(PYTHON) -m venv --clear $(BUILD)/maturin
+	$(BUILD)/maturin/bin/python -m pip install --quiet "maturin>=1.9,<2"
 	touch $@
 
 $(BUILD)/tests.stamp: tests/requirements.txt $(BUILD)/demo.stamp
