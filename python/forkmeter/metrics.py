@@ -279,7 +279,7 @@ class MetricWrapperBase(NativeMetric):
         if not self._is_to_be_native():
             return False
         values.warn_of_deprecated_variable()
-        self._start_series(self._labelnames, self._labelvalues, self._declaration())
+        self._start_series(self._labelnames, self._labelvalues, self._declaration(), time.time())
         return True
 
     def _is_observable(self) -> bool:
@@ -338,7 +338,7 @@ class MetricWrapperBase(NativeMetric):
         cls = type(self)
         if cls.__init__ in _OWN_INITS and cls._metric_init in _OWN_STARTS and self._is_to_be_native():
             child = cls.__new__(cls)
-            if child._start_child(self, key):
+            if child._start_child(self, key, time.time()):
                 return child
         kwargs = {name: value for name, value in self._kwargs.items() if name not in _NAME_PARTS}
         return cls(
@@ -471,7 +471,7 @@ class Counter(MetricWrapperBase, NativeCounter):
         """Sets the counter to zero, for all workers, and its created time to now."""
         if self._is_native:
             self.__dict__.pop("_created", None)
-            self._native_reset()
+            self._native_reset(time.time())
         else:
             self._value.set(0)
             self._created = time.time()

@@ -27,8 +27,13 @@ _VALUE = struct.Struct("dd")
 _ALIGNMENT = 8
 
 
-def _read_entries(data: Buffer, used: int) -> Iterator[tuple[str, float, float, int]]:
-    """Yields key, value, timestamp and the value's offset of all entries in the first `used` bytes."""
+def _read_all_values(data: Buffer, used: int = 0) -> Iterator[tuple[str, float, float, int]]:
+    """Yields key, value, timestamp and the value's offset of all entries in the first `used` bytes.
+
+    Without `used`, the data says itself how many count.
+    """
+    if used <= 0:
+        (used,) = _USED.unpack_from(data, 0)
     offset = _HEADER_SIZE
     while offset < used:
         (length,) = _LENGTH.unpack_from(data, offset)
@@ -91,7 +96,7 @@ class MmapedDict:
             (used,) = _USED.unpack_from(data, 0)
             if used > len(data):
                 data += file.read(used - len(data))
-        return _read_entries(data, used)
+        return _read_all_values(data, used)
 
     def _set_used(self, used: int) -> None:
         # A slice is written at once; `pack_into` would let readers see zeros for a moment.
@@ -120,7 +125,7 @@ class MmapedDict:
         return self._init_value(key) if offset is None else offset
 
     def _read_all_values(self) -> Iterator[tuple[str, float, float, int]]:
-        return _read_entries(self._m, self._used)
+        return _read_all_values(self._m, self._used)
 
     def read_all_values(self) -> Iterator[tuple[str, float, float]]:
         """Yields key, value and timestamp of each entry, in the order in which they were made."""

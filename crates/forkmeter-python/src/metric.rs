@@ -91,11 +91,12 @@ impl NativeMetric {
         py: Python<'_>,
         descriptor: &Arc<Descriptor>,
         label_values: &Bound<'_, PyTuple>,
+        created_seconds: f64,
         origin: Option<(Py<PyAny>, Py<PyTuple>)>,
     ) -> PyResult<()> {
         let values: Vec<String> = label_values.extract()?;
         let values = values.into_iter().map(Arc::from).collect();
-        let series = Series::new(py, descriptor, values);
+        let series = Series::new(py, descriptor, values, created_seconds);
         let core = Core::Series {
             is_most_recent: descriptor.mode.rule() == MergeRule::MostRecent,
             series,
@@ -201,16 +202,17 @@ impl NativeMetric {
         label_names: &Bound<'_, PyTuple>,
         label_values: &Bound<'_, PyTuple>,
         declaration: Declaration,
+        created_seconds: f64,
     ) -> PyResult<()> {
         if let Some(Core::Series { series, .. }) = self.core.get() {
             if !series.is_shared() {
-                series.reset(py);
+                series.reset(py, created_seconds);
             }
             return Ok(());
         }
         let names: Vec<String> = label_names.extract()?;
         let descriptor = declaration.into_descriptor(&names)?;
-        self.start(py, &descriptor, label_values, None)
+        self.start(py, &descriptor, label_values, created_seconds, None)
     }
 
     /// Sets this up as the child of a native parent; tells whether that is possible.
@@ -219,6 +221,7 @@ impl NativeMetric {
         py: Python<'_>,
         parent: &Bound<'_, Self>,
         label_values: &Bound<'_, PyTuple>,
+        created_seconds: f64,
     ) -> PyResult<bool> {
         let Some(Core::Parent {
             descriptor: Some(descriptor),
@@ -231,7 +234,7 @@ impl NativeMetric {
             parent.clone().into_any().unbind(),
             label_values.clone().unbind(),
         );
-        self.start(py, descriptor, label_values, Some(origin))?;
+        self.start(py, descriptor, label_values, created_seconds, Some(origin))?;
         Ok(true)
     }
 
@@ -297,8 +300,8 @@ impl NativeMetric {
         Ok((0..count).map(|index| series.get(py, index)).collect())
     }
 
-    fn _native_reset(&self, py: Python<'_>) -> PyResult<()> {
-        self.own_series()?.reset(py);
+    fn _native_reset(&self, py: Python<'_>, created_seconds: f64) -> PyResult<()> {
+        self.own_series()?.reset(py, created_seconds);
         Ok(())
     }
 

@@ -31,11 +31,12 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// Makes a series, in the directory if there is one.
+    /// Makes a series, in the directory if there is one. Callers pass the time, as Python tells it.
     pub(crate) fn new(
         py: Python<'_>,
         descriptor: &Arc<Descriptor>,
         label_values: Box<[Arc<str>]>,
+        created_seconds: f64,
     ) -> Arc<Self> {
         let epoch = process::epoch();
         let series = Arc::new(Self {
@@ -44,7 +45,7 @@ impl Series {
             own: (0..descriptor.slot_count())
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            created_bits: AtomicU64::new(process::unix_seconds().to_bits()),
+            created_bits: AtomicU64::new(created_seconds.to_bits()),
             descriptor: Arc::clone(descriptor),
             label_values,
             exemplars: Mutex::default(),
@@ -168,8 +169,8 @@ impl Series {
         }
     }
 
-    /// Sets every slot to zero and the created time to now.
-    pub(crate) fn reset(&self, py: Python<'_>) {
+    /// Sets every slot to zero and replaces the created time.
+    pub(crate) fn reset(&self, py: Python<'_>, created_seconds: f64) {
         self.look(py);
         if let Some(slots) = self.shared.get() {
             py.detach(|| slots.reset());
@@ -185,7 +186,7 @@ impl Series {
             // Dropped without the lock: the end of an object may run Python code.
             drop(taken);
         }
-        self.set_created_seconds(process::unix_seconds());
+        self.set_created_seconds(created_seconds);
     }
 
     /// Returns when the series was made.
