@@ -1,5 +1,6 @@
 //! What can end a command, and how it is said.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,15 @@ pub(crate) enum Error {
     },
     /// Reading the directories ended without a result.
     Read,
+    /// A directory cannot be made.
+    MakeDirectory { path: PathBuf, source: io::Error },
+    /// There is no place for a private directory.
+    NoPlace { tried: String },
+    /// A command cannot be started.
+    Start {
+        program: OsString,
+        source: io::Error,
+    },
 }
 
 impl Error {
@@ -43,6 +53,9 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } => 2,
+            // As shells have it.
+            Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Start { .. } => 126,
             _ => 1,
         }
     }
@@ -73,9 +86,9 @@ impl fmt::Display for Error {
             Self::Listen { address, source } => {
                 write!(f, "cannot listen on {address}: ")?;
                 match source.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str(
-                        "another program does already (choose another one with --web.listen-address)",
-                    ),
+                    io::ErrorKind::AddrInUse => {
+                        f.write_str("another program does already (choose another address)")
+                    }
                     io::ErrorKind::PermissionDenied => {
                         f.write_str("permission denied (ports below 1024 need a privilege)")
                     }
@@ -84,6 +97,21 @@ impl fmt::Display for Error {
             }
             Self::System { what, source } => write!(f, "cannot {what}: {source}"),
             Self::Read => f.write_str("reading the directories ended without a result"),
+            Self::MakeDirectory { path, source } => {
+                write!(f, "cannot make the directory {}: {source}", path.display())
+            }
+            Self::NoPlace { tried } => write!(
+                f,
+                "cannot make a private directory: {tried} (set TMPDIR to a directory that can be written)"
+            ),
+            Self::Start { program, source } => {
+                let program = program.display();
+                write!(f, "cannot start {program}: ")?;
+                match source.kind() {
+                    io::ErrorKind::NotFound => f.write_str("there is no such command"),
+                    _ => source.fmt(f),
+                }
+            }
         }
     }
 }
@@ -94,9 +122,11 @@ impl std::error::Error for Error {
             Self::Directory { source, .. }
             | Self::Output(source)
             | Self::Listen { source, .. }
-            | Self::System { source, .. } => Some(source),
+            | Self::System { source, .. }
+            | Self::MakeDirectory { source, .. }
+            | Self::Start { source, .. } => Some(source),
             Self::Encode(source) => Some(&**source),
-            Self::Usage { .. } | Self::Read => None,
+            Self::Usage { .. } | Self::Read | Self::NoPlace { .. } => None,
         }
     }
 }
@@ -121,4 +151,14 @@ pub(crate) fn print(error: &Error) {
     let text = error.to_string();
     // Nobody is left to tell when standard error cannot be written.
     let _ = writeln!(io::stderr().lock(), "forkmeter: error: {}", Terminal(&text));
+}
+
+/// Writes a warning to standard error as one line.
+pub(crate) fn warn(text: &str) {
+    // As above.
+    let _ = writeln!(
+        io::stderr().lock(),
+        "forkmeter: warning: {}",
+        Terminal(text)
+    );
 }

@@ -10,6 +10,7 @@ mod escape;
 mod exposition;
 mod log;
 mod overview;
+mod run;
 mod serve;
 mod table;
 mod units;
@@ -48,6 +49,8 @@ Examples:
   forkmeter serve /run/app              Export one directory at http://127.0.0.1:9464/metrics
   forkmeter dump /run/app               Print its metrics once
   forkmeter inspect /run/app            Show its files, workers and biggest families
+  forkmeter run --serve :9464 -- gunicorn --workers 4 app:app
+                                        Give a program that nobody edits right metrics, and export them
 
 'forkmeter help COMMAND' shows a command's options and more examples.
 Exit codes: 0 success, 1 failure, 2 wrong usage.";
@@ -57,6 +60,7 @@ enum Command {
     Serve(commands::serve::Args),
     Dump(commands::dump::Args),
     Inspect(commands::inspect::Args),
+    Run(commands::run::Args),
 }
 
 /// Runs the command and returns its exit code.
@@ -104,6 +108,7 @@ fn run(command: Command, matches: &ArgMatches) -> Result<u8, Error> {
         Command::Serve(args) => commands::serve::run(args, matches)?,
         Command::Dump(args) => commands::dump::run(&args)?,
         Command::Inspect(args) => commands::inspect::run(&args)?,
+        Command::Run(args) => return commands::run::run(args),
     }
     Ok(SUCCESS)
 }

@@ -17,6 +17,7 @@ mod sys;
 pub mod workers;
 
 pub use store::{Directory, Options, ShmStore};
+pub use sys::end_with_parent;
 
 // Helpers that unit tests share with integration tests name the crate from outside.
 #[cfg(test)]

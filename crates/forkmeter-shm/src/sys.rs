@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use libc::{c_int, c_short, off_t};
 
@@ -111,5 +113,28 @@ pub(crate) fn at_fork(
         Ok(())
     } else {
         Err(io::Error::from_raw_os_error(result))
+    }
+}
+
+/// Makes the process that `command` starts get SIGTERM when the *thread* that starts it ends, so that it does
+/// not outlive a parent that is killed. Start it from a thread that stays until the process has ended.
+pub fn end_with_parent(command: &mut Command) {
+    let parent = libc::pid_t::try_from(std::process::id()).ok();
+    let ask = move || {
+        // SAFETY: the call takes plain numbers.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The parent may have ended before the call, and then nothing would ever come.
+        // SAFETY: the call takes nothing and cannot fail.
+        if Some(unsafe { libc::getppid() }) != parent {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between `fork` and `exec` the closure makes two system calls and allocates nothing; the errors that
+    // it makes hold plain numbers.
+    unsafe {
+        command.pre_exec(ask);
     }
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod dump;
 pub(crate) mod inspect;
+pub(crate) mod run;
 pub(crate) mod serve;

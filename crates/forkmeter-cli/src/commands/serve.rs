@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(
         long = "web.telemetry-path",
         value_name = "PATH",
-        default_value = "/metrics",
+        default_value = serve::TELEMETRY_PATH,
         value_parser = parse_telemetry_path
     )]
     telemetry_path: String,
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(
         long = "web.max-connections",
         value_name = "N",
-        default_value_t = 256,
+        default_value_t = serve::MAX_CONNECTIONS,
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     max_connections: u16,

@@ -1,6 +1,7 @@
 //! The exporter: listens, serves and stops.
 
 mod address;
+mod beside;
 mod directory;
 mod http;
 mod page;
@@ -8,8 +9,8 @@ mod scrape;
 mod self_metrics;
 mod union;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +26,18 @@ use tokio_io_timeout::TimeoutStream;
 use tower_service::Service as _;
 
 pub(crate) use address::ListenAddress;
+pub(crate) use beside::Beside;
 
 use self::scrape::Scraper;
 use crate::error::Error;
 use crate::log::{self, Logger};
+
+/// The connections that are served at once where nobody says otherwise.
+pub(crate) const MAX_CONNECTIONS: u16 = 256;
+/// How long a client may be silent where nobody says otherwise.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+/// Where the metrics are where nobody says otherwise.
+pub(crate) const TELEMETRY_PATH: &str = "/metrics";
 
 /// Holds what the command line asks for.
 #[derive(Debug)]
@@ -74,17 +83,37 @@ pub(crate) fn run(config: Config) -> Result<(), Error> {
             });
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = runtime()?;
+    let result = runtime.block_on(serve(config, log));
+    stop(runtime);
+    result
+}
+
+async fn serve(config: Config, log: Logger) -> Result<(), Error> {
+    let mut signals = Signals::new()?;
+    let listeners = listen(&config.listen_addresses)?;
+    log_start(&config, log);
+    let running = Running::start(config, listeners, log);
+    let name = signals.next().await;
+    log.info("stopping", &[("signal", &name)]);
+    tokio::select! {
+        finished = running.stop() => if finished {
+            log.info("stopped", &[]);
+        },
+        name = signals.next() => log.warn("stopped at once", &[("signal", &name)]),
+    }
+    Ok(())
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(WORK_THREADS)
         .build()
         .map_err(|source| Error::System {
             what: "start the server",
             source,
-        })?;
-    let result = runtime.block_on(serve(config, log));
-    stop(runtime);
-    result
+        })
 }
 
 /// Ends without waiting for a read that may hang, for example on a network file system.
@@ -92,45 +121,61 @@ fn stop(runtime: Runtime) {
     runtime.shutdown_background();
 }
 
-async fn serve(config: Config, log: Logger) -> Result<(), Error> {
-    let mut signals = Signals::new()?;
-    let mut listeners = Vec::new();
-    for address in &config.listen_addresses {
+/// Listens on all addresses; called within a runtime.
+fn listen(addresses: &[ListenAddress]) -> Result<Vec<(SocketAddr, TcpListener)>, Error> {
+    let listener = |address: &ListenAddress| {
         let failed = |source| Error::Listen {
             address: address.to_string(),
             source,
         };
         let listener = TcpListener::from_std(address.bind()?).map_err(failed)?;
-        listeners.push((listener.local_addr().map_err(failed)?, listener));
+        Ok((listener.local_addr().map_err(failed)?, listener))
+    };
+    addresses.iter().map(listener).collect()
+}
+
+/// Accepts connections in tasks of its own until it is stopped.
+struct Running {
+    server: Arc<Server>,
+    accepting: JoinSet<()>,
+}
+
+impl Running {
+    /// Starts accepting; called within a runtime.
+    fn start(config: Config, listeners: Vec<(SocketAddr, TcpListener)>, log: Logger) -> Self {
+        let scraper = Scraper::new(config.targets, log);
+        let router = http::router(scraper, &config.telemetry_path, log);
+        let server = Arc::new(Server {
+            router,
+            connections: Arc::new(Semaphore::new(config.max_connections)),
+            timeout: config.timeout,
+            graceful: GracefulShutdown::new(),
+            log,
+        });
+        let mut accepting = JoinSet::new();
+        for (address, listener) in listeners {
+            accepting.spawn(Arc::clone(&server).accept(listener));
+            log.info("listening", &[("url", &format_args!("http://{address}/"))]);
+        }
+        Self { server, accepting }
     }
-    log_start(&config, log);
-    let scraper = Scraper::new(config.targets, log);
-    let router = http::router(scraper, &config.telemetry_path, log);
-    let server = Arc::new(Server {
-        router,
-        connections: Arc::new(Semaphore::new(config.max_connections)),
-        timeout: config.timeout,
-        graceful: GracefulShutdown::new(),
-        log,
-    });
-    let mut accepting = JoinSet::new();
-    for (address, listener) in listeners {
-        accepting.spawn(Arc::clone(&server).accept(listener));
-        log.info("listening", &[("url", &format_args!("http://{address}/"))]);
+
+    /// Takes no more connections and finishes the answers that are under way; tells whether all came to their
+    /// end in time, after a line in the log where they did not.
+    async fn stop(mut self) -> bool {
+        // Closes the listeners, and drops every other owner of the server.
+        self.accepting.shutdown().await;
+        let server =
+            Arc::into_inner(self.server).expect("invariant: only accepting tasks share the server");
+        let open = server.graceful.count();
+        let finished = tokio::time::timeout(STOP_TIMEOUT, server.graceful.shutdown()).await;
+        if finished.is_err() {
+            server
+                .log
+                .warn("stopped with answers under way", &[("connections", &open)]);
+        }
+        finished.is_ok()
     }
-    let name = signals.next().await;
-    log.info("stopping", &[("signal", &name)]);
-    // Closes the listeners, and drops every other owner of the server.
-    accepting.shutdown().await;
-    let server = Arc::into_inner(server).expect("invariant: only accepting tasks share the server");
-    let open = server.graceful.count();
-    let mut finished = pin!(server.graceful.shutdown());
-    tokio::select! {
-        () = &mut finished => log.info("stopped", &[]),
-        () = tokio::time::sleep(STOP_TIMEOUT) => log.warn("stopped with answers under way", &[("connections", &open)]),
-        name = signals.next() => log.warn("stopped at once", &[("signal", &name)]),
-    }
-    Ok(())
 }
 
 fn log_start(config: &Config, log: Logger) {

@@ -23,7 +23,7 @@ fn a_port_in_use_is_one_clear_line() {
         error.starts_with(&format!("forkmeter: error: cannot listen on {address}: ")),
         "{error}"
     );
-    assert!(error.contains("--web.listen-address"), "{error}");
+    assert!(error.contains("choose another address"), "{error}");
     let output = run("serve /proc/self/status --web.listen-address 127.0.0.1:0");
     assert_eq!(output.status.code(), Some(1));
     assert!(
