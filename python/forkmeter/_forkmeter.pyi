@@ -16,6 +16,9 @@ RawSample = tuple[str, dict[str, str], float, Optional[float], Optional[Exemplar
 # Name, help text, type, unit, samples.
 RawFamily = tuple[str, str, str, str, list[RawSample]]
 
+def command(argv: Sequence[str]) -> int:
+    """Runs the `forkmeter` command, the first of `argv` being its name, and returns its exit code."""
+
 def directory() -> tuple[str, str] | None:
     """Returns the directory in which values are shared and what named it, or `None` in a lone process."""
 

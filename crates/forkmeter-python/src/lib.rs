@@ -5,6 +5,7 @@
 
 mod audit;
 mod collect;
+mod command;
 mod descriptor;
 mod exemplar;
 mod kinds;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 mod _forkmeter {
     #[pymodule_export]
     use super::collect::{collect_directory, collect_store};
+    #[pymodule_export]
+    use super::command::command;
     #[pymodule_export]
     use super::kinds::{NativeCounter, NativeGauge, NativeHistogram, NativeStates, NativeSummary};
     #[pymodule_export]

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::ptr;
 
 use libc::{c_int, c_short, off_t};
 
@@ -118,8 +119,11 @@ pub(crate) fn at_fork(
 
 /// Makes the process that `command` starts get SIGTERM when the *thread* that starts it ends, so that it does
 /// not outlive a parent that is killed. Start it from a thread that stays until the process has ended.
-pub fn end_with_parent(command: &mut Command) {
+///
+/// The signals `unblocked`, by number, are unblocked in it; all others are as in that thread.
+pub fn end_with_parent(command: &mut Command, unblocked: &[c_int]) {
     let parent = libc::pid_t::try_from(std::process::id()).ok();
+    let signals = signal_set(unblocked);
     let ask = move || {
         // SAFETY: the call takes plain numbers.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } != 0 {
@@ -130,11 +134,28 @@ pub fn end_with_parent(command: &mut Command) {
         if Some(unsafe { libc::getppid() }) != parent {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(())
+        // SAFETY: the set is initialised, and nothing is to be written to the null pointer.
+        match unsafe {
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signals, ptr::null_mut())
+        } {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
     };
-    // SAFETY: between `fork` and `exec` the closure makes two system calls and allocates nothing; the errors that
-    // it makes hold plain numbers.
+    // SAFETY: between `fork` and `exec` the closure makes system calls and allocates nothing; the errors that it
+    // makes hold plain numbers.
     unsafe {
         command.pre_exec(ask);
     }
+}
+
+/// Makes a set of signals; numbers that are no signals are left out.
+fn signal_set(signals: &[c_int]) -> libc::sigset_t {
+    // SAFETY: `sigset_t` is plain data, and all-zero bytes are its empty set on Linux.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for &signal in signals {
+        // SAFETY: the set is initialised; a number that is no signal changes nothing.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
 }

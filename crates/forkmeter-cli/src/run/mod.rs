@@ -81,7 +81,7 @@ fn attend(command: &[OsString], place: &Place, signals: &Signals) -> Result<Exit
     prepared.args(arguments);
     environment::prepare(&mut prepared, place.metrics(), place.python());
     // This thread waits for the end of the command, so only the end of the whole process ends it before.
-    forkmeter_shm::end_with_parent(&mut prepared);
+    forkmeter_shm::end_with_parent(&mut prepared, &signals.held());
     let child = prepared.spawn().map_err(|source| Error::Start {
         program: program.clone(),
         source,

@@ -1,7 +1,7 @@
 //! Signals while a command runs: they are read from a descriptor, one by one, and passed on.
 //!
 //! They are blocked and not handled, so whether a signal is ignored (as under `nohup`) is left as it was and is
-//! the same for the command. The standard library gives a command an empty signal mask.
+//! the same for the command. The command must be started with the signal mask from before.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -57,8 +57,7 @@ impl Signals {
         // of that; what it does makes no difference.
         let child_handler =
             signal_hook::flag::register(libc::SIGCHLD, Arc::new(AtomicBool::new(false)))?;
-        let mut held = SigSet::from_iter(PASSED_ON);
-        held.add(Signal::SIGCHLD);
+        let held = held();
         let mask_before = SigSet::thread_get_mask()?;
         held.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -68,6 +67,16 @@ impl Signals {
             mask_before,
             child_handler,
         })
+    }
+
+    /// Returns the signals that were not blocked before, by number.
+    pub(crate) fn held(&self) -> Vec<i32> {
+        let was_open = |signal: &Signal| !self.mask_before.contains(*signal);
+        let held = held();
+        held.iter()
+            .filter(was_open)
+            .map(|signal| signal as i32)
+            .collect()
     }
 
     /// Passes signals on to a child of this process until it ends.
@@ -110,6 +119,12 @@ impl Drop for Signals {
         let _ = self.mask_before.thread_set_mask();
         signal_hook::low_level::unregister(self.child_handler);
     }
+}
+
+fn held() -> SigSet {
+    let mut held = SigSet::from_iter(PASSED_ON);
+    held.add(Signal::SIGCHLD);
+    held
 }
 
 /// Says what to do about a signal that came with the cause `code`.

@@ -9,6 +9,7 @@ mod connections;
 mod directories;
 mod dump;
 mod inspect;
+mod run;
 mod serve;
 mod support;
 mod usage;

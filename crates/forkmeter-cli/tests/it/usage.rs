@@ -4,7 +4,13 @@ use crate::support::{run, stderr, stdout};
 
 #[test]
 fn help_has_examples_and_the_version_is_known() {
-    for arguments in ["--help", "serve --help", "dump --help", "inspect -h"] {
+    for arguments in [
+        "--help",
+        "serve --help",
+        "dump --help",
+        "inspect -h",
+        "run --help",
+    ] {
         let help = stdout(arguments);
         assert!(help.contains("Examples:\n"), "{help}");
         assert!(
