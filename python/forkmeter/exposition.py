@@ -11,25 +11,25 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._negotiation import gzip_accepted, media_ranges
-from ._push import (  # noqa: F401 -- dependents import these from here
-    CompressionType,
-    _compress_payload,
-    _escape_grouping_key,
-    _make_handler,
-    _use_gateway,
-    basic_auth_handler,
-    default_handler,
-    delete_from_gateway,
-    instance_ip_grouping_key,
-    passthrough_redirect_handler,
-    push_to_gateway,
-    pushadd_to_gateway,
-    tls_auth_handler,
-)
+from ._negotiation import gzip_accepted as gzip_accepted
+from ._negotiation import media_ranges
+from ._push import CompressionType as CompressionType
+from ._push import _compress_payload as _compress_payload
+from ._push import _escape_grouping_key as _escape_grouping_key
+from ._push import _make_handler as _make_handler
+from ._push import _use_gateway as _use_gateway
+from ._push import basic_auth_handler as basic_auth_handler
+from ._push import default_handler as default_handler
+from ._push import delete_from_gateway as delete_from_gateway
+from ._push import instance_ip_grouping_key as instance_ip_grouping_key
+from ._push import passthrough_redirect_handler as passthrough_redirect_handler
+from ._push import push_to_gateway as push_to_gateway
+from ._push import pushadd_to_gateway as pushadd_to_gateway
+from ._push import tls_auth_handler as tls_auth_handler
 from .openmetrics import exposition as openmetrics
 from .registry import REGISTRY, Collector
-from .utils import floatToGoString, parse_version  # noqa: F401 -- as above
+from .utils import floatToGoString
+from .utils import parse_version as parse_version
 
 if TYPE_CHECKING:
     import ssl
@@ -37,14 +37,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from wsgiref.simple_server import WSGIServer
 
-    from ._redirect import _PrometheusRedirectHandler  # noqa: F401 -- as above
-    from ._server import (  # noqa: F401 -- as above
-        MetricsHandler,
-        ThreadingWSGIServer,
-        _get_best_family,
-        _get_ssl_ctx,
-        _SilentHandler,
-    )
+    from ._redirect import _PrometheusRedirectHandler as _PrometheusRedirectHandler
+    from ._server import MetricsHandler as MetricsHandler
+    from ._server import ThreadingWSGIServer as ThreadingWSGIServer
+    from ._server import _get_best_family as _get_best_family
+    from ._server import _get_ssl_ctx as _get_ssl_ctx
+    from ._server import _SilentHandler as _SilentHandler
     from .metrics_core import Metric
     from .samples import Sample
 
