@@ -1,30 +1,51 @@
-//! Mapped files: value cells that stay where they are while the file grows, and never go away.
+//! Mapped files: value cells that stay where they are while the file grows, and whose memory never goes away.
 #![expect(
     unsafe_code,
     reason = "maps files and hands out references into the mapping"
 )]
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use forkmeter_core::fork;
 
 /// A file is mapped in windows of this size, each when it is first needed. Windows may reach beyond the end of
 /// the file: the pages there exist as soon as the file has grown to them.
 const WINDOW_BYTES: u64 = 32 << 20;
-/// A window also maps the page behind it, so that a value and its timestamp are never torn apart.
-const OVERLAP_BYTES: u64 = 4096;
+/// A window also maps what is behind it, at least one page on any machine, so that a value and its timestamp are never torn apart.
+const OVERLAP_BYTES: u64 = 64 << 10;
 /// The official layout counts bytes in an int32.
 pub(crate) const MAX_FILE_BYTES: u64 = 2 << 30;
 const WINDOWS: usize = (MAX_FILE_BYTES / WINDOW_BYTES) as usize;
+const MAPPED_LEN: usize = (32 << 20) + (64 << 10);
+const _: () = assert!(MAPPED_LEN as u64 == WINDOW_BYTES + OVERLAP_BYTES);
+/// How long a thread that read where a cell is may take to count there.
+const LEAVE: Duration = Duration::from_secs(1);
+/// How many windows that nobody needs wait for `LEAVE` to pass: a process may have 65,530 maps.
+const MAX_LEFT: usize = 1024;
+
+/// Address space is set aside for this many windows at once.
+const ROOM_WINDOWS: usize = 16;
+
+/// Address space for windows: where the next one goes, and how many there is room for. Windows that are next to
+/// each other become one map once they show nothing.
+static ROOM: Mutex<Option<(Window, usize)>> = Mutex::new(None);
+
+/// The windows that nobody needs any more, the oldest first.
+static LEFT: Mutex<VecDeque<(Window, Instant)>> = Mutex::new(VecDeque::new());
 
 /// Maps one file, shared and writable.
 ///
-/// Windows are never unmapped, so that references to cells live as long as the process: a handle that another
-/// thread uses at this moment may still point into a file that was deleted. What it keeps is address space,
-/// and the pages of deleted files.
+/// References to cells live as long as the process: a handle that another thread uses at this moment may still
+/// point into a mapping that was dropped. So windows are never unmapped. Those of a dropped mapping show their
+/// file for a while yet, and then private zeros, which takes neither the file's pages nor, where they are next
+/// to each other, maps of their own.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     windows: Box<[OnceLock<Window>]>,
@@ -64,7 +85,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// Returns the 8-byte cell at `offset`.
+    /// Returns the 8-byte cell at `offset`. It shows the file for as long as this mapping lives.
     ///
     /// The caller has grown the file to `offset + 8` and covered it; an offset that is not a multiple of 8 or
     /// not covered gives `None`.
@@ -117,17 +138,105 @@ impl Mapping {
     }
 }
 
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let _section = fork::enter();
+        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let windows = self.windows.iter().filter_map(OnceLock::get);
+        left.extend(windows.map(|window| (*window, now)));
+        let is_due = |(_, since): &(Window, Instant)| now.duration_since(*since) > LEAVE;
+        while left.len() > MAX_LEFT || left.front().is_some_and(is_due) {
+            let Some((window, _)) = left.pop_front() else {
+                break;
+            };
+            window.give_back();
+        }
+    }
+}
+
+impl Window {
+    /// Puts private zeros in the place of the file.
+    fn give_back(self) {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let len = MAPPED_LEN;
+        // SAFETY: exactly one window is replaced, by memory that may be read and written as before: whoever
+        // still counts there counts for nobody. Where it fails the window stays as it is.
+        let _ = unsafe { libc::mmap(self.0.as_ptr().cast(), len, access, flags, -1, 0) };
+    }
+}
+
+/// Replaces one value in a file that is not mapped, as whoever has it mapped would; returns the one before.
+///
+/// The caller has seen that the file reaches to `offset + 8`.
+pub(crate) fn swap_in_file(file: &File, offset: u64, bits: u64) -> io::Result<u64> {
+    // The largest page that any supported kernel uses.
+    const PAGE_BYTES: u64 = 64 << 10;
+    let inside = usize::try_from(offset % PAGE_BYTES).map_err(io::Error::other)?;
+    if !offset.is_multiple_of(8) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let page = offset - offset % PAGE_BYTES;
+    let page = libc::off_t::try_from(page).map_err(io::Error::other)?;
+    let len = usize::try_from(PAGE_BYTES).map_err(io::Error::other)?;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let (shared, descriptor) = (libc::MAP_SHARED, file.as_raw_fd());
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let address = unsafe { libc::mmap(ptr::null_mut(), len, access, shared, descriptor, page) };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let cell = address.cast::<AtomicU64>().wrapping_byte_add(inside);
+    // SAFETY: `inside` is a multiple of 8 within the page that was just mapped.
+    let cell = unsafe { &*cell };
+    // ORDERING: a lone value.
+    let before = cell.swap(bits, Ordering::Relaxed);
+    // SAFETY: the mapping was made above, and the only reference into it is not used any more.
+    unsafe { libc::munmap(address, len) };
+    Ok(before)
+}
+
+/// Returns an address for one window; nothing where address space cannot be set aside.
+fn take_room() -> Option<NonNull<u8>> {
+    let len = MAPPED_LEN;
+    let _section = fork::enter();
+    let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+    let (next, left) = if let Some(room) = room.take() {
+        room
+    } else {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let (size, access) = (len * ROOM_WINDOWS, libc::PROT_NONE);
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let address = unsafe { libc::mmap(ptr::null_mut(), size, access, flags, -1, 0) };
+        if address == libc::MAP_FAILED {
+            return None;
+        }
+        (Window(NonNull::new(address.cast())?), ROOM_WINDOWS)
+    };
+    if left > 1 {
+        // SAFETY: there is room for another window behind this one in the same mapping.
+        let behind = unsafe { next.0.add(len) };
+        *room = Some((Window(behind), left - 1));
+    }
+    Some(next.0)
+}
+
 fn map_window(file: &File, offset: u64) -> io::Result<Window> {
-    let len = usize::try_from(WINDOW_BYTES + OVERLAP_BYTES).map_err(io::Error::other)?;
+    let len = MAPPED_LEN;
     let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping at an address of the kernel's choice; nothing that exists is touched.
+    let (place, flags) = take_room().map_or((ptr::null_mut(), 0), |place| {
+        (place.as_ptr().cast(), libc::MAP_FIXED)
+    });
+    // SAFETY: a new mapping, at an address of the kernel's choice or in the room that was set aside for this
+    // window alone; nothing that exists is touched.
     let address = unsafe {
         libc::mmap(
-            ptr::null_mut(),
+            place,
             len,
             access,
-            libc::MAP_SHARED,
+            libc::MAP_SHARED | flags,
             file.as_raw_fd(),
             offset,
         )

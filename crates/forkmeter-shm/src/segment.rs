@@ -1,17 +1,18 @@
 //! One segment file as its writers see it: mapped, indexed by key, appended to under the directory lock.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::hash::BuildHasher;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
 use crate::map::{MAX_FILE_BYTES, Mapping};
-use crate::sys;
+use crate::sys::{self, OwnFile};
 use crate::workers::DirectoryLock;
 
 const PAGE: u64 = 4096;
@@ -25,12 +26,12 @@ const NEW_FILE: &str = "forkmeter.new";
 #[derive(Debug)]
 pub(crate) struct Segment {
     path: PathBuf,
-    file: File,
-    device: u64,
-    inode: u64,
-    mapping: Mapping,
+    file: OwnFile,
+    mapping: Arc<Mapping>,
     allocated: u64,
     scanned: u64,
+    is_damaged: bool,
+    limit_bytes: u64,
     index: HashTable<Indexed>,
     hasher: DefaultHashBuilder,
 }
@@ -85,6 +86,8 @@ impl Segment {
 
     fn create(_lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<()> {
         let new = path.with_file_name(NEW_FILE);
+        // What a worker left that died here; it may have been another user's.
+        let _ = fs::remove_file(&new);
         let made = (|| {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(true);
@@ -120,20 +123,20 @@ impl Segment {
         mapping.cover(&file, PAGE)?;
         Ok(Self {
             path: path.to_owned(),
-            device: meta.dev(),
-            inode: meta.ino(),
-            mapping,
+            mapping: Arc::new(mapping),
             allocated: meta.len() / PAGE * PAGE,
             scanned: HEADER_SIZE as u64,
+            is_damaged: false,
+            limit_bytes: MAX_FILE_BYTES,
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            file,
+            file: OwnFile::new(file)?,
         })
     }
 
     /// Returns the file's inode number.
     pub(crate) fn inode(&self) -> u64 {
-        self.inode
+        self.file.inode()
     }
 
     /// Tells whether this segment was opened at `path`.
@@ -143,13 +146,28 @@ impl Segment {
 
     /// Tells whether the file is still what its path names.
     pub(crate) fn is_current(&self) -> bool {
-        fs::symlink_metadata(&self.path)
-            .is_ok_and(|meta| meta.dev() == self.device && meta.ino() == self.inode)
+        self.file.is_at(&self.path)
     }
 
-    /// Tells, cheaper, whether the file still has a name.
+    /// Tells, cheaper, whether the file is still open and has a name.
     pub(crate) fn has_a_name(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+        self.file.has_a_name()
+    }
+
+    /// Tells whether the file is still open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.is_open()
+    }
+
+    /// Returns the mapping, which keeps cells showing the file.
+    pub(crate) fn mapping(&self) -> Arc<Mapping> {
+        Arc::clone(&self.mapping)
+    }
+
+    /// Makes the segment full at a size below 2 GiB.
+    #[cfg(test)]
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        self.limit_bytes = bytes;
     }
 
     /// Looks up keys among what is known already; `None` unless all are. Needs no lock.
@@ -207,6 +225,9 @@ impl Segment {
 
     /// Indexes what other writers appended since the last look, and returns the bytes in use.
     pub(crate) fn catch_up(&mut self) -> io::Result<u64> {
+        if self.is_damaged {
+            return Err(invalid(&self.path, "has a damaged entry"));
+        }
         let word = self.mapping.word(0).ok_or(io::ErrorKind::UnexpectedEof)?;
         // ORDERING: pairs with the release in `publish`: entries below `used` are complete.
         let used = u64::from(word.load(Ordering::Acquire));
@@ -231,9 +252,13 @@ impl Segment {
             let mut at = 0;
             let needed = loop {
                 let offset = self.scanned + at as u64;
-                match layout::step(&window[at..filled], offset, used)
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
-                {
+                let step = layout::step(&window[at..filled], offset, used).map_err(|error| {
+                    // What was read stays known, and is not read again.
+                    self.scanned = offset;
+                    self.is_damaged = true;
+                    io::Error::new(io::ErrorKind::InvalidData, error)
+                })?;
+                match step {
                     Step::Entry(entry, len) => {
                         self.remember(entry.key, entry.value_offset);
                         at += len;
@@ -250,6 +275,23 @@ impl Segment {
         Ok(used)
     }
 
+    /// Returns the entries whose value is not zero: key, timestamp and the value's cell.
+    pub(crate) fn values(&mut self) -> io::Result<Vec<(Vec<u8>, f64, &'static AtomicU64)>> {
+        // Of a damaged file the part before the damage counts.
+        let _ = self.catch_up();
+        let mut bytes = vec![0; usize::try_from(self.scanned).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        let mut values = Vec::new();
+        for entry in layout::Entries::of_segment(&bytes).map_while(Result::ok) {
+            if let Some(cell) = self.mapping.cell(entry.value_offset)
+                && entry.value != 0.0
+            {
+                values.push((entry.key.to_vec(), entry.timestamp, cell));
+            }
+        }
+        Ok(values)
+    }
+
     fn publish(&self, end: u64) {
         let word = self
             .mapping
@@ -263,14 +305,14 @@ impl Segment {
 
     /// Makes room up to `end`, twice as much as there was if possible.
     fn grow(&mut self, end: u64) -> io::Result<()> {
-        if end >= MAX_FILE_BYTES {
+        if end >= self.limit_bytes {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         if end > self.allocated {
             let needed = end.next_multiple_of(PAGE);
             let growth = self.allocated.clamp(PAGE, MAX_GROWTH_BYTES);
             let generous = (self.allocated + growth).next_multiple_of(PAGE).max(needed);
-            let generous = generous.min(MAX_FILE_BYTES);
+            let generous = generous.min(self.limit_bytes.next_multiple_of(PAGE));
             let allocate = |to| sys::allocate(&self.file, self.allocated, to).map(|()| to);
             self.allocated = allocate(generous).or_else(|_| allocate(needed))?;
         }
@@ -290,7 +332,7 @@ impl Segment {
         Some(Found {
             cell,
             value_offset,
-            segment_inode: self.inode,
+            segment_inode: self.file.inode(),
             is_new,
         })
     }

@@ -1,11 +1,14 @@
 //! The system calls that the standard library has no words for, each behind a safe function.
 #![expect(unsafe_code, reason = "calls into the C library")]
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::ptr;
 
@@ -58,6 +61,71 @@ fn record_lock(
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
+        }
+    }
+}
+
+/// Is an open file that knows itself: a program that becomes a daemon may close all its files and open others,
+/// which then have our numbers.
+#[derive(Debug)]
+pub(crate) struct OwnFile {
+    file: ManuallyDrop<File>,
+    device: u64,
+    inode: u64,
+}
+
+impl OwnFile {
+    /// Takes an open file.
+    pub(crate) fn new(file: File) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            file: ManuallyDrop::new(file),
+            device: meta.dev(),
+            inode: meta.ino(),
+        })
+    }
+
+    /// Returns the number of the file on its device.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Tells whether a file is this one.
+    pub(crate) fn is(&self, meta: &Metadata) -> bool {
+        meta.dev() == self.device && meta.ino() == self.inode
+    }
+
+    /// Tells whether it is still open, under its number.
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| self.is(&meta))
+    }
+
+    /// Tells whether it is still open and has a name.
+    pub(crate) fn has_a_name(&self) -> bool {
+        let meta = self.file.metadata();
+        meta.is_ok_and(|meta| self.is(&meta) && meta.nlink() > 0)
+    }
+
+    /// Tells whether it is what a path names.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|meta| self.is(&meta))
+    }
+}
+
+impl Deref for OwnFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        // What is somebody else's by now is not ours to close.
+        if self.is_open() {
+            // SAFETY: dropped here and nowhere else, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
         }
     }
 }

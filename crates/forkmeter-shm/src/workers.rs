@@ -2,12 +2,13 @@
 //!
 //! The locks are POSIX record locks. They belong to the process, so forked children do not inherit them; the
 //! price is that closing *any* descriptor of the file drops them all. Hence one open file per directory and
-//! process, kept in a table, and closed only when no store of the process uses it.
+//! process, kept in a table, closed only when no store of the process uses it, and opened again only after that.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,11 +18,18 @@ use forkmeter_core::fork;
 use crate::layout::WORKERS_FILE;
 use crate::process;
 use crate::reader::WorkerReport;
-use crate::sys;
+use crate::sys::{self, OwnFile};
 
 /// How long to wait for the directory lock before values are kept in memory instead: longer than any holder
 /// works, short enough for a request that meets a stopped holder.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often to look whether another thread has closed the file.
+const MAX_CLOSING: u32 = 1000;
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
 
 const MAGIC: &[u8; 8] = b"FORKMTRW";
 const VERSION: u32 = 1;
@@ -57,10 +65,10 @@ pub fn observe(directory: &Path) -> io::Result<Observed> {
 /// Is the one open worker file of a directory in this process.
 #[derive(Debug)]
 pub(crate) struct WorkersFile {
-    file: File,
+    // Closed before it leaves the table: fields are dropped in this order.
+    file: OwnFile,
+    listed: Listed,
     path: PathBuf,
-    device: u64,
-    inode: u64,
     writable: bool,
     /// Keeps threads of this process apart, which the record locks do not.
     threads: Mutex<()>,
@@ -77,7 +85,34 @@ pub(crate) struct Claim {
     generation: u64,
 }
 
-static OPEN: Mutex<Vec<Weak<WorkersFile>>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+/// Is a worker file that this process has open, or that a thread is about to close.
+#[derive(Debug)]
+struct Known {
+    device: u64,
+    inode: u64,
+    file: Weak<WorkersFile>,
+    number: u64,
+}
+
+impl Known {
+    fn is(&self, meta: &Metadata) -> bool {
+        self.device == meta.dev() && self.inode == meta.ino()
+    }
+}
+
+/// Takes a file out of the table when it is dropped.
+#[derive(Debug)]
+struct Listed(u64);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let _section = fork::enter();
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|known| known.number != self.0);
+    }
+}
 
 /// Holds the directory lock until it is dropped.
 #[derive(Debug)]
@@ -111,18 +146,34 @@ impl WorkersFile {
     }
 
     fn open_once(path: &Path, create: bool) -> io::Result<Arc<Self>> {
+        for _ in 0..MAX_CLOSING {
+            if let Some(file) = Self::try_open_once(path, create)? {
+                return Ok(file);
+            }
+            thread::sleep(Duration::from_micros(20));
+        }
+        // The thread that was closing it is not in this process: it forked in between.
         let _section = fork::enter();
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|file| file.strong_count() > 0);
-        let known = |device, inode| {
-            let mut files = open.iter().filter_map(Weak::upgrade);
-            files.find(|file| file.device == device && file.inode == inode)
-        };
+        open.retain(|known| known.file.strong_count() > 0);
+        drop(open);
+        Self::try_open_once(path, create)?.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                "another thread is closing the worker file",
+            )
+        })
+    }
+
+    /// Returns nothing while another thread closes the file.
+    fn try_open_once(path: &Path, create: bool) -> io::Result<Option<Arc<Self>>> {
+        let _section = fork::enter();
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked up by its identity *before* it is opened: a second descriptor must never come to be closed.
         match fs::symlink_metadata(path) {
             Ok(meta) => {
-                if let Some(file) = known(meta.dev(), meta.ino()) {
-                    return Ok(file);
+                if let Some(known) = open.iter().find(|known| known.is(&meta)) {
+                    return Ok(known.file.upgrade());
                 }
             }
             Err(error) if create && error.kind() == io::ErrorKind::NotFound => {}
@@ -138,10 +189,10 @@ impl WorkersFile {
             Err(_) => (options.open(path)?, false),
         };
         let meta = file.metadata()?;
-        if let Some(other) = known(meta.dev(), meta.ino()) {
+        if let Some(other) = open.iter().find(|known| known.is(&meta)) {
             // Somebody put the file back between the two looks. Closing it would drop our locks, so it leaks.
             std::mem::forget(file);
-            return Ok(other);
+            return Ok(other.file.upgrade());
         }
         if !meta.is_file() {
             return Err(io::Error::other(format!(
@@ -149,17 +200,30 @@ impl WorkersFile {
                 path.display()
             )));
         }
+        // ORDERING: a ticket; any order will do.
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let file = Arc::new(Self {
-            file,
+            file: OwnFile::new(file)?,
+            listed: Listed(number),
             path: path.to_owned(),
-            device: meta.dev(),
-            inode: meta.ino(),
             writable,
             threads: Mutex::default(),
             claim: Mutex::default(),
         });
-        open.push(Arc::downgrade(&file));
-        Ok(file)
+        open.push(Known {
+            device: meta.dev(),
+            inode: meta.ino(),
+            file: Arc::downgrade(&file),
+            number,
+        });
+        Ok(Some(file))
+    }
+
+    /// Lets others open the file anew: the program closed it behind our back.
+    fn disown(&self) {
+        let _section = fork::enter();
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|known| known.number != self.listed.0);
     }
 
     fn ensure_header(&self) -> io::Result<()> {
@@ -190,10 +254,14 @@ impl WorkersFile {
         Err(io::Error::new(io::ErrorKind::InvalidData, text))
     }
 
-    /// Tells whether the file is still what its path names.
+    /// Tells whether the file is still what its path names. The lock tells only whether it has a name: whoever
+    /// opens another file of the directory asks here, since the directory may have been moved.
     pub(crate) fn is_current(&self) -> bool {
-        fs::symlink_metadata(&self.path)
-            .is_ok_and(|meta| meta.dev() == self.device && meta.ino() == self.inode)
+        if !self.file.is_open() {
+            self.disown();
+            return false;
+        }
+        self.file.is_at(&self.path)
     }
 
     /// Waits for the directory lock, at most `LOCK_PATIENCE`.
@@ -203,8 +271,11 @@ impl WorkersFile {
     /// `TimedOut` when another process does not give it back, `NotFound` when the file was deleted.
     pub(crate) fn lock_directory(&self) -> io::Result<DirectoryLock<'_>> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.file.has_a_name() {
+            return Err(self.was_deleted());
+        }
         let start = Instant::now();
-        let mut pause = Duration::from_micros(20);
+        let mut pause = FIRST_PAUSE;
         while !sys::try_lock_range(&self.file, 0, HEADER_BYTES)? {
             if start.elapsed() > LOCK_PATIENCE {
                 let text = format!(
@@ -220,12 +291,25 @@ impl WorkersFile {
             file: self,
             _threads: threads,
         };
-        // A lock on a file that was deleted keeps nobody out.
-        if self.is_current() {
+        // A lock on a file that was deleted keeps nobody out; it may have been while we waited.
+        if pause == FIRST_PAUSE || self.file.has_a_name() {
             return Ok(lock);
         }
+        Err(self.was_deleted())
+    }
+
+    /// Fails unless the file is still what its path names.
+    pub(crate) fn check_current(&self) -> io::Result<()> {
+        if self.is_current() {
+            Ok(())
+        } else {
+            Err(self.was_deleted())
+        }
+    }
+
+    fn was_deleted(&self) -> io::Error {
         let text = format!("{} was deleted", self.path.display());
-        Err(io::Error::new(io::ErrorKind::NotFound, text))
+        io::Error::new(io::ErrorKind::NotFound, text)
     }
 
     /// Returns the record of this process, taking one if it has none yet.

@@ -1,9 +1,9 @@
 //! Writes `forkmeter.exemplars`: one record per slot that ever had an exemplar.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use forkmeter_core::Exemplar;
@@ -11,6 +11,7 @@ use forkmeter_core::Exemplar;
 use crate::layout::EXEMPLARS_FILE;
 use crate::side::HEADER_SIZE;
 use crate::side::exemplars::{self, Header, RECORD_SIZE, Record, Segment};
+use crate::sys::OwnFile;
 use crate::workers::WorkersFile;
 
 /// Is the file of exemplars, opened when it is first written.
@@ -20,12 +21,14 @@ pub(super) struct ExemplarFile {
     open: Option<Open>,
 }
 
+/// The inodes of the counter and the histogram segment; 0 where this process does not use one.
+type Inodes = (u64, u64);
+
 #[derive(Debug)]
 struct Open {
-    file: File,
-    inode: u64,
-    segment_inodes: (u64, u64),
-    count: u64,
+    file: OwnFile,
+    /// What the header said last.
+    header: Header,
     records: HashMap<(Segment, u64), u64>,
 }
 
@@ -43,33 +46,51 @@ impl ExemplarFile {
     pub(super) fn set(
         &mut self,
         workers: &WorkersFile,
-        segment_inodes: (u64, u64),
+        inodes: Inodes,
         record: &Record,
     ) -> io::Result<()> {
         let Some(bytes) = exemplars::encode(record) else {
             return Ok(());
         };
         let slot = (record.segment, record.value_offset);
-        let is_current = |open: &Open| {
-            open.segment_inodes == segment_inodes
-                && fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == open.inode)
-        };
-        let known = self.open.as_ref().filter(|open| is_current(open));
-        if let Some(open) = known
+        if let Some(open) = self.open.as_ref().filter(|open| open.is_of(inodes))
             && let Some(index) = open.records.get(&slot)
         {
             return open.file.write_all_at(&bytes, record_at(*index));
         }
         let _lock = workers.lock_directory()?;
-        let mut open = Open::at(&self.path, segment_inodes)?;
-        let index = *open.records.entry(slot).or_insert(open.count);
+        workers.check_current()?;
+        let open = self.catch_up(inodes)?;
+        let index = *open.records.entry(slot).or_insert(open.header.count);
         open.file.write_all_at(&bytes, record_at(index))?;
-        if index == open.count {
-            open.count += 1;
+        if index == open.header.count {
+            open.header.count += 1;
+            let count = open.header.count.to_le_bytes();
             open.file
-                .write_all_at(&open.count.to_le_bytes(), exemplars::COUNT_OFFSET as u64)?;
+                .write_all_at(&count, exemplars::COUNT_OFFSET as u64)?;
         }
-        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Takes the exemplars of slots away, where they have any.
+    pub(super) fn clear(
+        &mut self,
+        workers: &WorkersFile,
+        inodes: Inodes,
+        slots: &[(Segment, u64)],
+    ) -> io::Result<()> {
+        if fs::symlink_metadata(&self.path).is_err() {
+            return Ok(());
+        }
+        let _lock = workers.lock_directory()?;
+        workers.check_current()?;
+        let open = self.catch_up(inodes)?;
+        for slot in slots {
+            if let Some(index) = open.records.get(slot) {
+                let bytes = exemplars::vacant(slot.0, slot.1);
+                open.file.write_all_at(&bytes, record_at(*index))?;
+            }
+        }
         Ok(())
     }
 
@@ -81,14 +102,23 @@ impl ExemplarFile {
         open.file
             .read_exact_at(&mut bytes, record_at(*index))
             .ok()?;
-        exemplars::decode(&bytes).map(|record| record.exemplar)
+        // Others may have begun the file anew.
+        exemplars::decode(&bytes)
+            .filter(|record| (record.segment, record.value_offset) == (segment, value_offset))
+            .map(|record| record.exemplar)
+    }
+
+    /// Opens or makes the file, and reads which slot has which record. The caller holds the directory lock.
+    fn catch_up(&mut self, inodes: Inodes) -> io::Result<&mut Open> {
+        let known = self.open.take().filter(Open::is_current);
+        let mut open = known.map_or_else(|| Open::at(&self.path), Ok)?;
+        open.catch_up(inodes)?;
+        Ok(self.open.insert(open))
     }
 }
 
 impl Open {
-    /// Opens or makes the file and reads which slot has which record. Records that belong to other segments
-    /// than those of now (their files were deleted) are dropped. The caller holds the directory lock.
-    fn at(path: &Path, segment_inodes: (u64, u64)) -> io::Result<Self> {
+    fn at(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options
             .read(true)
@@ -96,48 +126,72 @@ impl Open {
             .create(true)
             .truncate(false)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = options.open(path)?;
+        Ok(Self {
+            file: OwnFile::new(options.open(path)?)?,
+            header: Header::default(),
+            records: HashMap::new(),
+        })
+    }
+
+    fn is_current(&self) -> bool {
+        self.file.has_a_name()
+    }
+
+    /// Tells whether the file is there and its records belong to the segments that this process uses.
+    fn is_of(&self, inodes: Inodes) -> bool {
+        let fits = |written, used| used == 0 || written == used;
+        self.is_current()
+            && self.read_header().is_ok_and(|header| {
+                fits(header.counter_inode, inodes.0) && fits(header.histogram_inode, inodes.1)
+            })
+    }
+
+    fn read_header(&self) -> io::Result<Header> {
         let mut bytes = [0; HEADER_SIZE];
-        let header = match file.read_exact_at(&mut bytes, 0) {
+        match self.file.read_exact_at(&mut bytes, 0) {
             Ok(()) => Header::from_bytes(&bytes)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
-            Err(_) => Header::default(),
-        };
-        let (counter_inode, histogram_inode) = segment_inodes;
-        // A segment that was not there when the file was made has no records in it yet.
-        let fits = |before, now| before == now || before == 0;
-        let is_of_these_segments = fits(header.counter_inode, counter_inode)
-            && fits(header.histogram_inode, histogram_inode);
-        let count = if is_of_these_segments {
-            header.count
-        } else {
-            0
-        };
-        let new = Header {
-            count,
-            counter_inode,
-            histogram_inode,
-        };
-        if new != header {
-            file.write_all_at(&new.to_bytes(), 0)?;
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+            Err(_) => Ok(Header::default()),
         }
-        let mut records = HashMap::new();
-        for index in 0..count {
+    }
+
+    /// Reads what others wrote. Records that belong to other segments than those of now (their files were
+    /// deleted) are dropped.
+    fn catch_up(&mut self, inodes: Inodes) -> io::Result<()> {
+        let written = self.read_header()?;
+        // A segment that this process does not use, or that was not there when the file was made, says nothing.
+        let either = |written: u64, used: u64| if used == 0 { written } else { used };
+        let fits = |written, used| written == 0 || written == either(written, used);
+        let is_of_these_segments =
+            fits(written.counter_inode, inodes.0) && fits(written.histogram_inode, inodes.1);
+        let header = Header {
+            count: if is_of_these_segments {
+                written.count
+            } else {
+                0
+            },
+            counter_inode: either(written.counter_inode, inodes.0),
+            histogram_inode: either(written.histogram_inode, inodes.1),
+        };
+        if header != written {
+            self.file.write_all_at(&header.to_bytes(), 0)?;
+        }
+        let inodes_of = |header: &Header| (header.counter_inode, header.histogram_inode);
+        let goes_on = inodes_of(&self.header) == inodes_of(&header);
+        if !goes_on || self.header.count > header.count {
+            self.records.clear();
+            self.header.count = 0;
+        }
+        for index in self.header.count..header.count {
             let mut record = [0; RECORD_SIZE];
-            file.read_exact_at(&mut record, record_at(index))?;
+            self.file.read_exact_at(&mut record, record_at(index))?;
             // The slot is told apart by bytes that stay the same, so a torn record keeps its place too.
             if let Some(slot) = exemplars::slot_of(&record) {
-                records.insert(slot, index);
+                self.records.insert(slot, index);
             }
         }
-        let inode = file.metadata()?.ino();
-        Ok(Self {
-            file,
-            inode,
-            segment_inodes,
-            count,
-            records,
-        })
+        self.header = header;
+        Ok(())
     }
 }
 

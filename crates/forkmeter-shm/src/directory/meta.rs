@@ -1,10 +1,10 @@
 //! Writes `forkmeter.meta`: descriptors and infos, appended under the directory lock.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use forkmeter_core::{Descriptor, LabelSet};
 
 use crate::layout::META_FILE;
 use crate::side::{HEADER_SIZE, meta};
+use crate::sys::OwnFile;
 use crate::workers::DirectoryLock;
 
 /// Above this much, records that later ones replaced are left behind in a rewrite.
@@ -23,12 +24,13 @@ pub(super) struct MetaFile {
     path: PathBuf,
     open: Option<Open>,
     known: HashMap<Identity, u64>,
+    /// At which length a rewrite may be worth it.
+    compact_above: u64,
 }
 
 #[derive(Debug)]
 struct Open {
-    file: File,
-    inode: u64,
+    file: OwnFile,
     scanned: u64,
 }
 
@@ -44,15 +46,15 @@ impl MetaFile {
             path: directory.join(META_FILE),
             open: None,
             known: HashMap::new(),
+            compact_above: COMPACT_BYTES,
         }
     }
 
     /// Tells whether the file is still what its path names; an unopened one is.
     pub(super) fn is_current(&self) -> bool {
-        let inode = || fs::symlink_metadata(&self.path).map(|meta| meta.ino()).ok();
         self.open
             .as_ref()
-            .is_none_or(|open| inode() == Some(open.inode))
+            .is_none_or(|open| open.file.is_at(&self.path))
     }
 
     /// Tells whether this descriptor was seen in the file, as of the last look.
@@ -103,16 +105,17 @@ impl MetaFile {
             .write_all_at(&end.to_le_bytes(), meta::COMMITTED_OFFSET as u64)?;
         open.scanned = end;
         self.known.insert(identity, fingerprint);
-        if end > COMPACT_BYTES {
-            self.compact()
-        } else {
-            Ok(())
+        if end > self.compact_above {
+            // What was asked for is written; a file that stays long is none the worse.
+            let _ = self.compact();
         }
+        Ok(())
     }
 
     /// Opens or makes the file, and reads what others appended since the last look.
     fn catch_up(&mut self) -> io::Result<()> {
-        if !self.is_current() {
+        let is_open = |open: &Open| open.file.is_open();
+        if !self.is_current() || !self.open.as_ref().is_none_or(is_open) {
             self.open = None;
             self.known.clear();
         }
@@ -149,9 +152,10 @@ impl MetaFile {
         let len = usize::try_from(open.scanned).map_err(io::Error::other)?;
         let mut bytes = vec![0; len - HEADER_SIZE];
         open.file.read_exact_at(&mut bytes, HEADER_SIZE as u64)?;
-        let mut last: HashMap<Identity, (usize, Vec<u8>)> = HashMap::new();
+        let mut last: HashMap<Identity, Option<(usize, Vec<u8>)>> = HashMap::new();
         for (order, record) in meta::Records::new(&bytes).flatten().enumerate() {
             let mut record_bytes = Vec::new();
+            let mut is_removed = false;
             let identity = match record {
                 meta::Record::Descriptor(descriptor) => {
                     meta::append_descriptor(&mut record_bytes, &descriptor);
@@ -159,25 +163,31 @@ impl MetaFile {
                 }
                 meta::Record::Info(info) => {
                     meta::append_info(&mut record_bytes, &info);
+                    is_removed = info.info.is_none();
                     Identity::Info(info.family, info.labels)
                 }
                 meta::Record::Unknown(_) => continue,
             };
-            last.insert(identity, (order, record_bytes));
+            last.insert(identity, (!is_removed).then_some((order, record_bytes)));
         }
-        let mut kept: Vec<_> = last.into_values().collect();
+        let mut kept: Vec<_> = last.into_values().flatten().collect();
         kept.sort();
         let size: usize = kept.iter().map(|(_, record)| record.len()).sum();
+        // Each rewrite is paid for by as many bytes of new records.
+        self.compact_above = COMPACT_BYTES.max(2 * (HEADER_SIZE + size) as u64);
         if size * 2 > bytes.len() {
             return Ok(());
         }
         let mut new = meta::header((HEADER_SIZE + size) as u64).to_vec();
         new.extend(kept.into_iter().flat_map(|(_, record)| record));
         let temporary = self.path.with_extension("meta.new");
-        fs::write(&temporary, new)?;
-        fs::rename(&temporary, &self.path)?;
+        let written = fs::write(&temporary, new).and_then(|()| fs::rename(&temporary, &self.path));
+        if written.is_err() {
+            // A full disk wants its blocks back.
+            let _ = fs::remove_file(&temporary);
+        }
         self.open = None;
-        Ok(())
+        written
     }
 }
 
@@ -193,8 +203,7 @@ impl Open {
         let file = options.open(path)?;
         let metadata = file.metadata()?;
         let new = Self {
-            file,
-            inode: metadata.ino(),
+            file: OwnFile::new(file)?,
             scanned: HEADER_SIZE as u64,
         };
         if metadata.len() < HEADER_SIZE as u64 {

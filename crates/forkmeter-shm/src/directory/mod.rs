@@ -9,13 +9,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use forkmeter_core::encode::format_value;
+use forkmeter_core::store::add_to_cell;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use self::exemplars::ExemplarFile;
 use self::meta::MetaFile;
 use crate::layout::{self, Mark};
+use crate::map::Mapping;
 use crate::segment::{Found, Segment, Wanted};
 use crate::side;
 use crate::workers::{Claim, DirectoryLock, WorkersFile};
@@ -33,6 +36,8 @@ pub(crate) struct OpenDirectory {
     meta: MetaFile,
     exemplars: ExemplarFile,
     clock: forkmeter_core::store::Clock,
+    #[cfg(test)]
+    limit_bytes: u64,
 }
 
 /// Is the place of a series: one cell per slot.
@@ -40,6 +45,15 @@ pub(crate) struct OpenDirectory {
 pub(crate) struct Place {
     /// The slots, in the descriptor's order.
     pub(crate) slots: Vec<Found>,
+    /// Keeps the slots' cells showing the file.
+    pub(crate) mapping: Arc<Mapping>,
+}
+
+/// Is a segment of shared slots whose file was deleted, and the stem of its name.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    stem: Box<str>,
+    segment: Segment,
 }
 
 impl OpenDirectory {
@@ -55,6 +69,8 @@ impl OpenDirectory {
             meta: MetaFile::new(path),
             exemplars: ExemplarFile::new(path),
             clock,
+            #[cfg(test)]
+            limit_bytes: crate::map::MAX_FILE_BYTES,
         };
         directory.take_record()?;
         Ok(directory)
@@ -70,6 +86,7 @@ impl OpenDirectory {
         self.claim = None;
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
+        workers.check_current()?;
         retire::finish_fold(&lock, &self.path)?;
         let is_free = |tag: &str| !retire::tag_is_used(&self.path, tag);
         let mut retire = |dead: &_| retire::retire(&lock, &self.path, dead);
@@ -84,9 +101,12 @@ impl OpenDirectory {
 
     /// Forgets the files that were deleted or replaced, and returns the stems of their names.
     ///
-    /// Their mappings stay, so the values in them can still be read.
-    pub(crate) fn forget_deleted(&mut self) -> Vec<Box<str>> {
-        let is_gone = |set: &Vec<Segment>| set.iter().any(|segment| !segment.is_current());
+    /// Segments of shared slots are added to `deleted`: they may hold what nobody else knows any more.
+    pub(crate) fn forget_deleted(&mut self, deleted: &mut Vec<Deleted>) -> Vec<Box<str>> {
+        let is_gone = |set: &Vec<Segment>| {
+            set.iter()
+                .any(|segment| !segment.is_current() || !segment.is_open())
+        };
         let mut gone: Vec<_> = self
             .sets
             .iter()
@@ -94,13 +114,45 @@ impl OpenDirectory {
             .map(|(stem, _)| stem.clone())
             .collect();
         for stem in &gone {
-            self.sets.remove(stem);
+            let segments = self.sets.remove(stem).into_iter().flatten();
+            // Of a set of several files some may still be there; they are opened again by who needs them.
+            let is_lost = |segment: &Segment| segment.is_open() && !segment.is_current();
+            let lost = segments.filter(|segment| stem.ends_with("_shared") && is_lost(segment));
+            deleted.extend(lost.map(|segment| Deleted {
+                stem: stem.clone(),
+                segment,
+            }));
         }
         if !self.meta.is_current() {
             self.meta = MetaFile::new(&self.path);
             gone.push(layout::META_FILE.into());
         }
         gone
+    }
+
+    /// Moves what deleted segments hold of other workers' series to the files of now. What fails stays in
+    /// `deleted`.
+    pub(crate) fn rescue(&mut self, deleted: &mut Vec<Deleted>) -> io::Result<()> {
+        let workers = Arc::clone(&self.workers);
+        while let Some(Deleted { stem, segment }) = deleted.last_mut() {
+            let lock = workers.lock_directory()?;
+            for (key, timestamp, cell) in segment.values()? {
+                let wanted = [Wanted {
+                    key: &key,
+                    timestamp,
+                }];
+                let mut none = |_| 0.0;
+                let found = self.append(&lock, stem, Mark::Shared, &wanted, &mut none)?;
+                // ORDERING: the swap makes sure that of all workers that do this one moves the value.
+                let value = f64::from_bits(cell.swap(0, Ordering::AcqRel));
+                found
+                    .slots
+                    .iter()
+                    .for_each(|slot| add_to_cell(slot.cell, value));
+            }
+            deleted.pop();
+        }
+        Ok(())
     }
 
     /// Forgets the files of this worker's own gauges, which belong to the parent after a fork.
@@ -138,15 +190,16 @@ impl OpenDirectory {
     /// Looks up the slots of a series and makes those that are missing.
     ///
     /// `initial` gives the value that a new slot starts with; it is asked only for slots that are certain to
-    /// be made.
+    /// be made. `created_seconds` is when the series was made, where it is not there yet.
     pub(crate) fn intern(
         &mut self,
         descriptor: &Descriptor,
         labels: &LabelSet,
+        created_seconds: f64,
         initial: &mut dyn FnMut(usize) -> f64,
     ) -> io::Result<Place> {
         let created = if is_shared(descriptor) {
-            (self.clock)()
+            created_seconds
         } else {
             0.0
         };
@@ -155,24 +208,23 @@ impl OpenDirectory {
         let stem = self.stem(descriptor)?;
         let known = self.sets.get(&stem).into_iter().flatten();
         let mut known = known.filter(|segment| segment.has_a_name());
-        if let Some(slots) = known.find_map(|segment| segment.find_all(&wanted)) {
-            return Ok(Place { slots });
+        if let Some(place) = known.find_map(|segment| place_in(segment, &wanted)) {
+            return Ok(place);
         }
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
-        let slots = self.append(&lock, &stem, descriptor, &wanted, initial)?;
-        Ok(Place { slots })
+        let mark = self.mark(descriptor);
+        self.append(&lock, &stem, mark, &wanted, initial)
     }
 
     fn append(
         &mut self,
         lock: &DirectoryLock<'_>,
         stem: &str,
-        descriptor: &Descriptor,
+        mark: Mark,
         wanted: &[Wanted<'_>],
         initial: &mut dyn FnMut(usize) -> f64,
-    ) -> io::Result<Vec<Found>> {
-        let mark = self.mark(descriptor);
+    ) -> io::Result<Place> {
         let is_numbered = matches!(mark, Mark::Shared);
         let set = self.sets.entry(stem.into()).or_default();
         if set.iter().any(|segment| !segment.has_a_name()) {
@@ -182,9 +234,10 @@ impl OpenDirectory {
         for segment in set.iter_mut() {
             match segment.find_or_append(lock, wanted, initial) {
                 Err(error) if is_numbered && is_beyond_use(&error) => {}
-                other => return other,
+                other => return other.map(|slots| Place::new(slots, segment)),
             }
         }
+        self.workers.check_current()?;
         // A file that is full, damaged or not ours stays as it is; the next number takes the series.
         let mut last_error = io::Error::from(io::ErrorKind::FileTooLarge);
         for number in 0..if is_numbered { MAX_NUMBER } else { 1 } {
@@ -193,9 +246,12 @@ impl OpenDirectory {
                 continue;
             }
             let opened = Segment::open(lock, &path, mark).and_then(|mut segment| {
-                let found = segment.find_or_append(lock, wanted, initial);
+                #[cfg(test)]
+                segment.limit(self.limit_bytes);
+                let slots = segment.find_or_append(lock, wanted, initial);
+                let place = slots.map(|slots| Place::new(slots, &segment));
                 set.push(segment);
-                found
+                place
             });
             match opened {
                 Err(error) if is_numbered && is_beyond_use(&error) => last_error = error,
@@ -221,6 +277,7 @@ impl OpenDirectory {
             return Ok(());
         }
         let lock = self.workers.lock_directory()?;
+        self.workers.check_current()?;
         self.meta.declare(&lock, descriptor)
     }
 
@@ -232,6 +289,7 @@ impl OpenDirectory {
         info: Option<LabelSet>,
     ) -> io::Result<()> {
         let lock = self.workers.lock_directory()?;
+        self.workers.check_current()?;
         let record = side::meta::InfoRecord {
             family: Arc::clone(family),
             labels: labels.clone(),
@@ -252,10 +310,7 @@ impl OpenDirectory {
         let Some(segment) = self.exemplar_segment(descriptor, slot) else {
             return Ok(false);
         };
-        let inodes = (
-            self.first_inode("counter_shared"),
-            self.first_inode("histogram_shared"),
-        );
+        let inodes = self.exemplar_inodes();
         let record = side::exemplars::Record {
             segment,
             value_offset: slot.1,
@@ -270,6 +325,29 @@ impl OpenDirectory {
     pub(crate) fn exemplar(&self, descriptor: &Descriptor, slot: (u64, u64)) -> Option<Exemplar> {
         self.exemplars
             .get(self.exemplar_segment(descriptor, slot)?, slot.1)
+    }
+
+    /// Takes the exemplars of slots, given as segment and offset, away.
+    pub(crate) fn clear_exemplars(
+        &mut self,
+        descriptor: &Descriptor,
+        slots: impl Iterator<Item = (u64, u64)>,
+    ) -> io::Result<()> {
+        let slots: Vec<_> = slots
+            .filter_map(|slot| Some((self.exemplar_segment(descriptor, slot)?, slot.1)))
+            .collect();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let inodes = self.exemplar_inodes();
+        self.exemplars.clear(&self.workers, inodes, &slots)
+    }
+
+    fn exemplar_inodes(&self) -> (u64, u64) {
+        (
+            self.first_inode("counter_shared"),
+            self.first_inode("histogram_shared"),
+        )
     }
 
     fn exemplar_segment(
@@ -289,7 +367,7 @@ impl OpenDirectory {
         let mut segments = self.sets.get(stem).into_iter().flatten();
         let first = self.path.join(file_name(stem, 0));
         segments
-            .find(|segment| segment.is_at(&first))
+            .find(|segment| segment.is_at(&first) && segment.has_a_name())
             .map_or(0, Segment::inode)
     }
 
@@ -304,11 +382,17 @@ impl OpenDirectory {
         let wanted = wanted(&keys, &ends, 0.0);
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
+        workers.check_current()?;
         self.open_existing(&lock, &stem, self.mark(descriptor))?;
-        for segment in self.sets.get_mut(&stem).into_iter().flatten() {
-            segment.catch_up()?;
-            if let Some(slots) = segment.find_all(&wanted) {
-                return Ok(Some(Place { slots }));
+        let set = self.sets.get_mut(&stem).into_iter().flatten();
+        for segment in set.filter(|segment| segment.has_a_name()) {
+            // Of a damaged file the part before the damage counts.
+            match segment.catch_up() {
+                Err(error) if !is_beyond_use(&error) => return Err(error),
+                _ => {}
+            }
+            if let Some(place) = place_in(segment, &wanted) {
+                return Ok(Some(place));
             }
         }
         Ok(None)
@@ -346,8 +430,23 @@ impl OpenDirectory {
         labels: &LabelSet,
     ) -> io::Result<bool> {
         let _lock = self.workers.lock_directory()?;
+        self.workers.check_current()?;
         retire::remove_gauge(&self.path, descriptor, &keys_of(descriptor, labels).0)
     }
+}
+
+impl Place {
+    fn new(slots: Vec<Found>, segment: &Segment) -> Self {
+        Self {
+            slots,
+            mapping: segment.mapping(),
+        }
+    }
+}
+
+fn place_in(segment: &Segment, wanted: &[Wanted<'_>]) -> Option<Place> {
+    let slots = segment.find_all(wanted)?;
+    Some(Place::new(slots, segment))
 }
 
 /// Tells whether all workers share one slot per series of this family.

@@ -9,14 +9,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::{Descriptor, MultiprocessMode};
 
 use crate::layout::{self, FOLD_FILE, HEADER_SIZE, Header, Mark, Step};
-use crate::map::Mapping;
+use crate::map;
 use crate::reader::WorkerReport;
 use crate::side::fold::Fold;
 use crate::sys;
@@ -96,6 +95,8 @@ fn fold(
     mode: MultiprocessMode,
     source: String,
 ) -> io::Result<()> {
+    // An older fold that could not be finished would be forgotten with its journal.
+    finish(directory)?;
     let target = gauge_file(mode, "retired");
     let mut merged = Entries::default();
     match fs::read(directory.join(&target)) {
@@ -105,9 +106,10 @@ fn fold(
     }
     merged.add(&fs::read(directory.join(&source))?, mode.rule());
     let temporary = directory.join(TEMPORARY);
-    let bytes = merged.to_bytes();
+    let bytes = merged.to_bytes()?;
     let written = (|| {
-        let file = File::create(&temporary)?;
+        remove_if_there(&temporary)?;
+        let file = File::create_new(&temporary)?;
         sys::allocate(&file, 0, (bytes.len() as u64).next_multiple_of(4096))?;
         file.write_all_at(&bytes, 0)?;
         let target_inode = file.metadata()?.ino();
@@ -210,12 +212,12 @@ impl Entries {
         }
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; HEADER_SIZE];
         for (key, value, timestamp) in &self.entries {
             layout::append_entry(&mut bytes, key, *value, *timestamp);
         }
-        let used = i32::try_from(bytes.len()).unwrap_or(0);
+        let used = i32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
         bytes[..HEADER_SIZE].copy_from_slice(
             &Header {
                 used,
@@ -223,7 +225,7 @@ impl Entries {
             }
             .to_bytes(),
         );
-        bytes
+        Ok(bytes)
     }
 }
 
@@ -272,13 +274,10 @@ pub(super) fn remove_gauge(
             layout::step(bytes.get(at..).unwrap_or_default(), at as u64, used)
         {
             if entry.key == key {
-                let mapping = Mapping::new();
-                mapping.cover(&file, entry.value_offset + 16)?;
-                if let Some(cell) = mapping.cell(entry.value_offset) {
-                    // ORDERING: a lone value; its owner may change it at the same time and wins or loses.
-                    let before = cell.swap(layout::REMOVED_GAUGE_BITS, Ordering::Relaxed);
-                    was_there |= before != layout::REMOVED_GAUGE_BITS;
-                }
+                // Its owner may change it at the same time and wins or loses.
+                let removed = layout::REMOVED_GAUGE_BITS;
+                let before = map::swap_in_file(&file, entry.value_offset, removed)?;
+                was_there |= before != removed;
             }
             at += len;
         }

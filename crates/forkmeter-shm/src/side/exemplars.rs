@@ -118,6 +118,16 @@ pub fn encode(record: &Record) -> Option<[u8; RECORD_SIZE]> {
     Some(bytes)
 }
 
+/// Returns the bytes of a slot's record that holds no exemplar: its checksum does not fit.
+pub fn vacant(segment: Segment, value_offset: u64) -> [u8; RECORD_SIZE] {
+    let mut bytes = [0; RECORD_SIZE];
+    bytes[6..8].copy_from_slice(&segment.number().to_le_bytes());
+    bytes[8..16].copy_from_slice(&value_offset.to_le_bytes());
+    let checksum = !crc32fast::hash(&bytes[4..]);
+    bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
 /// Reads a record; nothing where the checksum or the content does not fit, as while it is being written.
 pub fn decode(bytes: &[u8; RECORD_SIZE]) -> Option<Record> {
     let (checksum, rest) = bytes.split_first_chunk::<4>()?;

@@ -1,6 +1,7 @@
 //! Collects what the directory holds, and what only this process knows.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
 
 use forkmeter_core::model::{MergeRule, SeriesView};
@@ -94,6 +95,7 @@ fn add_in_memory(
                 families.len() - 1
             });
     }
+    let mut positions: HashMap<usize, Positions> = HashMap::new();
     for series in in_memory {
         let Some(index) = by_name.get(&series.descriptor.name) else {
             continue;
@@ -108,32 +110,45 @@ fn add_in_memory(
         };
         let mut samples = Vec::new();
         series.descriptor.expose(&view, &mut samples);
+        let positions = positions
+            .entry(*index)
+            .or_insert_with(|| positions_of(&family.samples));
         for sample in samples {
-            merge_sample(family, &series.descriptor, sample);
+            match positions.entry((Arc::clone(&sample.name), sample.labels.clone())) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(family.samples.len());
+                    family.samples.push(sample);
+                }
+                Entry::Occupied(known) => {
+                    let other = &mut family.samples[*known.get()];
+                    merge_sample(other, &series.descriptor, &sample);
+                }
+            }
         }
     }
 }
 
-/// Merges one sample of this process into a family, as one more worker's.
-fn merge_sample(family: &mut MetricFamily, descriptor: &Descriptor, sample: Sample) {
-    let is_gauge = matches!(descriptor.kind, MetricType::Gauge | MetricType::Unknown);
-    let same = |other: &&mut Sample| other.name == sample.name && other.labels == sample.labels;
-    match family.samples.iter_mut().find(same) {
-        None => family.samples.push(sample),
-        Some(other) if is_gauge => {
-            other.value = match descriptor.mode.rule() {
-                MergeRule::Sum => other.value + sample.value,
-                MergeRule::Min => other.value.min(sample.value),
-                MergeRule::Max => other.value.max(sample.value),
-                MergeRule::MostRecent | MergeRule::PerWorker => sample.value,
-            };
-        }
-        Some(other) if sample.name.ends_with("_created") => {
-            other.value = other.value.min(sample.value);
-        }
-        Some(other) if matches!(descriptor.kind, MetricType::Info | MetricType::StateSet) => {
-            other.value = sample.value;
-        }
-        Some(other) => other.value += sample.value,
-    }
+/// Says where in a family each sample stands.
+type Positions = HashMap<(Arc<str>, LabelSet), usize>;
+
+fn positions_of(samples: &[Sample]) -> Positions {
+    let keys = samples
+        .iter()
+        .map(|sample| (Arc::clone(&sample.name), sample.labels.clone()));
+    keys.zip(0..).collect()
+}
+
+/// Merges one sample of this process into what was read, as one more worker's.
+fn merge_sample(other: &mut Sample, descriptor: &Descriptor, sample: &Sample) {
+    other.value = match descriptor.kind {
+        MetricType::Gauge | MetricType::Unknown => match descriptor.mode.rule() {
+            MergeRule::Sum => other.value + sample.value,
+            MergeRule::Min => other.value.min(sample.value),
+            MergeRule::Max => other.value.max(sample.value),
+            MergeRule::MostRecent | MergeRule::PerWorker => sample.value,
+        },
+        _ if sample.name.ends_with("_created") => other.value.min(sample.value),
+        MetricType::Info | MetricType::StateSet => sample.value,
+        _ => other.value + sample.value,
+    };
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::store::{Slots, add_to_cell};
@@ -10,9 +11,12 @@ use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Timestamp, fork
 use super::Shared;
 use crate::directory::{Place, is_shared};
 use crate::layout;
-use crate::map::{CellRef, timestamp_of};
+use crate::map::{CellRef, Mapping, timestamp_of};
 use crate::process;
 use crate::segment::Found;
+
+/// How long a handle that read its cells before they moved may take to count there.
+pub(super) const DRAIN: Duration = Duration::from_secs(1);
 
 /// Holds the slots of one series: in a mapped file where it is published, in its own memory where not.
 ///
@@ -33,6 +37,7 @@ pub(super) struct Series {
     is_removed: AtomicBool,
     is_kept: AtomicBool,
     extra: Mutex<Extra>,
+    this: Weak<Series>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,18 @@ pub(super) struct Extra {
     pub(super) info: Option<LabelSet>,
     pub(super) value_offsets: Vec<u64>,
     pub(super) segment_inode: u64,
+    mapping: Option<Arc<Mapping>>,
+    left: Vec<Left>,
     kept_exemplars: Vec<Option<Exemplar>>,
+}
+
+/// Is a cell that the series was taken out of: a handle that read where it is may still count there.
+#[derive(Debug)]
+struct Left {
+    index: usize,
+    cell: &'static AtomicU64,
+    _mapping: Option<Arc<Mapping>>,
+    since: Instant,
 }
 
 impl Series {
@@ -57,21 +73,22 @@ impl Series {
         store: &Arc<Shared>,
         descriptor: &Arc<Descriptor>,
         label_values: Box<[Arc<str>]>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let count = descriptor.slot_count();
         let labels = descriptor
             .label_names
             .iter()
             .cloned()
-            .zip(label_values.iter().cloned());
+            .zip(label_values.iter().cloned())
+            .collect();
         let kind = match descriptor.kind {
             _ if is_shared(descriptor) => Kind::Shared,
             MetricType::StateSet => Kind::State,
             _ if descriptor.mode.rule() == MergeRule::MostRecent => Kind::MostRecentGauge,
             _ => Kind::Gauge,
         };
-        Self {
-            labels: labels.collect(),
+        Arc::new_cyclic(|this| Self {
+            labels,
             descriptor: Arc::clone(descriptor),
             label_values,
             store: Arc::downgrade(store),
@@ -83,7 +100,13 @@ impl Series {
             is_removed: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
             extra: Mutex::default(),
-        }
+            this: this.clone(),
+        })
+    }
+
+    /// Returns the handle that everybody has.
+    pub(super) fn this(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
     }
 
     /// Tells whether the series stands in a file.
@@ -120,6 +143,7 @@ impl Series {
             let mut extra = self.extra();
             extra.value_offsets = place.slots.iter().map(|found| found.value_offset).collect();
             extra.segment_inode = place.slots.first().map_or(0, |found| found.segment_inode);
+            extra.mapping = Some(Arc::clone(&place.mapping));
         }
         if place.slots.iter().all(|found| !found.is_new) {
             self.revive();
@@ -130,8 +154,14 @@ impl Series {
         self.move_kept();
     }
 
-    /// Moves what memory holds into the file.
+    /// Moves into the file what memory holds, and what was counted late where the series was before.
     pub(super) fn move_kept(&self) {
+        self.extra().left.retain(|left| {
+            // ORDERING: the swap makes sure that each counted value is moved once.
+            let value = f64::from_bits(left.cell.swap(0, Ordering::AcqRel));
+            add_to_cell(&self.kept[left.index], value);
+            left.since.elapsed() < DRAIN
+        });
         for (index, cell) in self.cells.iter().enumerate() {
             let Some(cell) = cell.get() else { continue };
             // ORDERING: a look; the swap in `take_kept` decides.
@@ -152,12 +182,31 @@ impl Series {
     ///
     /// A shared slot is emptied, so that of all workers that do this each value is taken by one.
     pub(super) fn withdraw(&self) {
-        for (cell, kept) in self.cells.iter().zip(&self.kept) {
+        let mapping = self.extra().mapping.take();
+        // A gauge's file may still be there, where a zero would count.
+        let nothing = match self.kind {
+            Kind::Gauge | Kind::MostRecentGauge => layout::REMOVED_GAUGE_BITS,
+            Kind::Shared | Kind::State => 0,
+        };
+        for (index, (cell, kept)) in self.cells.iter().zip(&self.kept).enumerate() {
             let Some(before) = cell.turn(None) else {
                 continue;
             };
+            if self.kind == Kind::Shared {
+                let created = timestamp_of(before);
+                // ORDERING: lone values.
+                let created = f64::from_bits(created.load(Ordering::Relaxed)).abs();
+                self.kept_created_bits
+                    .store(created.to_bits(), Ordering::Relaxed);
+                self.extra().left.push(Left {
+                    index,
+                    cell: before,
+                    _mapping: mapping.clone(),
+                    since: Instant::now(),
+                });
+            }
             // ORDERING: the swap makes sure that each counted value is moved once.
-            let value = f64::from_bits(before.swap(0, Ordering::AcqRel));
+            let value = f64::from_bits(before.swap(nothing, Ordering::AcqRel));
             match self.kind {
                 Kind::Gauge | Kind::MostRecentGauge if layout::is_removed_gauge(value) => {}
                 // ORDERING: a lone value.
@@ -195,6 +244,7 @@ impl Series {
                 mark_slot_removed(before, now);
             }
         }
+        *self.extra() = Extra::default();
     }
 
     /// Returns where the slot stands in which file.
@@ -205,16 +255,25 @@ impl Series {
 
     /// Takes the removed mark from the slots: somebody asked for the series again.
     fn revive(&self) {
-        if !matches!(self.kind, Kind::Shared | Kind::State) {
-            return;
-        }
         for cell in self.cells.iter().filter_map(CellRef::get) {
             let timestamp = timestamp_of(cell);
             // ORDERING: lone values.
-            if f64::from_bits(timestamp.load(Ordering::Relaxed)) < 0.0 {
+            let relaxed = Ordering::Relaxed;
+            if matches!(self.kind, Kind::Gauge | Kind::MostRecentGauge) {
+                let removed = layout::REMOVED_GAUGE_BITS;
+                if cell.compare_exchange(removed, 0, relaxed, relaxed).is_ok() {
+                    timestamp.store(0, relaxed);
+                }
+            } else if f64::from_bits(timestamp.load(Ordering::Relaxed)) < 0.0 {
                 timestamp.store(self.now().to_bits(), Ordering::Relaxed);
             }
         }
+    }
+
+    /// Returns when the series was made, as this process knows.
+    pub(super) fn kept_created_seconds(&self) -> f64 {
+        // ORDERING: a lone value.
+        f64::from_bits(self.kept_created_bits.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_removed(&self) -> bool {
@@ -393,6 +452,9 @@ impl Slots for Series {
         // ORDERING: as above.
         self.kept_created_bits.store(now, Ordering::Relaxed);
         let _section = fork::enter();
+        if let Some(store) = self.store.upgrade().filter(|_| !self.is_removed()) {
+            store.lock().clear_exemplars(self);
+        }
         self.extra().kept_exemplars.clear();
     }
 }

@@ -3,22 +3,19 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use forkmeter_core::store::Clock;
+use forkmeter_core::store::{Clock, Slots};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
-use super::series::Series;
+use super::series::{DRAIN, Series};
 use super::{Directory, Options, Shared};
-use crate::directory::{OpenDirectory, is_shared};
+use crate::directory::{Deleted, OpenDirectory, is_shared};
 use crate::process;
 
 /// How long to leave a directory alone after it could not be written.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a handle that read its cells before they moved may take to count there.
-const DRAIN: Duration = Duration::from_secs(1);
-
 /// The family's index and order, and the caller.
 const HANDLES_OF_A_NEW_SERIES: usize = 3;
 
@@ -30,7 +27,13 @@ pub(super) struct State {
     families: Vec<Family>,
     by_name: HashMap<Arc<str>, usize>,
     wanted: Option<PathBuf>,
+    /// `wanted` from the root: a program may change its working directory.
+    place: Option<PathBuf>,
     open: Option<OpenDirectory>,
+    /// Segments that were deleted and may hold what other workers counted.
+    deleted: Vec<Deleted>,
+    /// Series of families that were declared anew with other metadata; their handles count on.
+    former: Vec<Weak<Series>>,
     /// Series whose values live in memory although a directory is wanted.
     unpublished: Vec<Arc<Series>>,
     /// Series that were published lately: a handle may still count in memory.
@@ -38,6 +41,8 @@ pub(super) struct State {
     undeclared: bool,
     is_repairing: bool,
     retry_at: Option<Instant>,
+    /// As `retry_at`, for what is not needed to count.
+    retry_side_files_at: Option<Instant>,
     last_error: Option<String>,
     reported_kept: u64,
 }
@@ -58,12 +63,16 @@ impl State {
             families: Vec::new(),
             by_name: HashMap::new(),
             wanted: None,
+            place: None,
             open: None,
+            deleted: Vec::new(),
+            former: Vec::new(),
             unpublished: Vec::new(),
             draining: Vec::new(),
             undeclared: false,
             is_repairing: false,
             retry_at: None,
+            retry_side_files_at: None,
             last_error: None,
             reported_kept: 0,
         }
@@ -123,7 +132,7 @@ impl State {
             }
             return series;
         }
-        let series = Arc::new(Series::new(shared, descriptor, key.clone()));
+        let series = Series::new(shared, descriptor, key.clone());
         family.index.insert(key, Arc::clone(&series));
         family.order.push(Arc::clone(&series));
         self.write_declarations();
@@ -167,18 +176,18 @@ impl State {
         let Some(open) = self.open.as_mut() else {
             return was_there;
         };
+        let now = (options.clock)();
         let removed = match descriptor.kind {
             MetricType::Info => open.set_info(&descriptor.name, &labels, None),
             _ if is_shared(descriptor) || descriptor.kind == MetricType::StateSet => {
                 // A series that only other workers counted is removed in the file all the same.
-                match open.find(descriptor, &labels) {
-                    Ok(Some(place)) if known.is_none() => {
-                        was_there = super::series::mark_removed(&place, (options.clock)());
-                        Ok(())
-                    }
-                    Ok(_) => Ok(()),
-                    Err(error) => Err(error),
-                }
+                open.find(descriptor, &labels).and_then(|place| {
+                    let Some(place) = place else { return Ok(()) };
+                    was_there |= super::series::mark_removed(&place, now);
+                    let slots = place.slots.iter();
+                    let slots = slots.map(|slot| (slot.segment_inode, slot.value_offset));
+                    open.clear_exemplars(descriptor, slots)
+                })
             }
             _ => open
                 .remove_gauge(descriptor, &labels)
@@ -202,13 +211,26 @@ impl State {
         let Some(slot) = series.slot_in_file(index) else {
             return false;
         };
+        if is_later(self.retry_side_files_at) {
+            return false;
+        }
         let Some(open) = self.open.as_mut() else {
             return false;
         };
         let written = open.set_exemplar(&series.descriptor, slot, exemplar);
         let is_written = matches!(written, Ok(true));
-        self.note(written);
+        self.note_side_file(written);
         is_written
+    }
+
+    pub(super) fn clear_exemplars(&mut self, series: &Series) {
+        let slots: Vec<_> = (0..series.len())
+            .filter_map(|index| series.slot_in_file(index))
+            .collect();
+        if let Some(open) = self.open.as_mut() {
+            let cleared = open.clear_exemplars(&series.descriptor, slots.into_iter());
+            self.note_side_file(cleared);
+        }
     }
 
     pub(super) fn exemplar(&self, series: &Series, index: usize) -> Option<Exemplar> {
@@ -222,7 +244,7 @@ impl State {
         self.follow(options);
         if !series.is_removed()
             && !series.is_published()
-            && let Some(known) = self.known(series)
+            && let Some(known) = series.this()
         {
             self.publish_or_keep(&known);
         }
@@ -242,10 +264,13 @@ impl State {
         });
     }
 
-    fn known(&self, series: &Series) -> Option<Arc<Series>> {
-        let family = &self.families[*self.by_name.get(&series.descriptor.name)?];
-        let known = family.index.get(&series.label_values)?;
-        std::ptr::eq(&raw const **known, series).then(|| Arc::clone(known))
+    /// Returns all series that somebody may count on.
+    fn all_series(&mut self) -> Vec<Arc<Series>> {
+        self.former.retain(|series| series.strong_count() > 0);
+        let former = self.former.iter().filter_map(Weak::upgrade);
+        let former = former.filter(|series| !series.is_removed());
+        let orders = self.families.iter().flat_map(|family| &family.order);
+        orders.cloned().chain(former).collect()
     }
 
     fn family(&mut self, descriptor: &Arc<Descriptor>) -> &mut Family {
@@ -266,12 +291,17 @@ impl State {
             && self.families[index].descriptor != *descriptor
         {
             // Registered anew with other metadata: the old handles keep their own descriptor.
-            self.families[index] = Family {
-                descriptor: Arc::clone(descriptor),
-                is_declared_in: None,
-                index: HashMap::new(),
-                order: Vec::new(),
-            };
+            let before = std::mem::replace(
+                &mut self.families[index],
+                Family {
+                    descriptor: Arc::clone(descriptor),
+                    is_declared_in: None,
+                    index: HashMap::new(),
+                    order: Vec::new(),
+                },
+            );
+            self.former.retain(|series| series.strong_count() > 0);
+            self.former.extend(before.order.iter().map(Arc::downgrade));
             self.undeclared = true;
         }
         &mut self.families[index]
@@ -304,11 +334,7 @@ impl State {
         self.retry_at = None;
         self.reported_kept = 0;
         self.forget_lists();
-        let all: Vec<_> = self
-            .families
-            .iter()
-            .flat_map(|family| family.order.clone())
-            .collect();
+        let all = self.all_series();
         for series in &all {
             series.forget_kept();
             if !is_shared(&series.descriptor) && series.descriptor.kind != MetricType::StateSet {
@@ -329,21 +355,24 @@ impl State {
     /// along into the first directory.
     fn move_to(&mut self, wanted: Option<PathBuf>) {
         let had_one = self.wanted.is_some();
+        self.place = wanted
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         self.wanted = wanted;
         self.open = None;
+        self.deleted.clear();
         self.retry_at = None;
+        self.retry_side_files_at = None;
         self.forget_lists();
         self.undeclared = true;
         let mut pending = Vec::new();
-        for family in &self.families {
-            for series in &family.order {
-                if had_one {
-                    series.start_over();
-                }
-                // Labelled series appear in another directory once they are used there.
-                if !had_one || series.label_values.is_empty() {
-                    pending.push(Arc::clone(series));
-                }
+        for series in self.all_series() {
+            if had_one {
+                series.start_over();
+            }
+            // Labelled series appear in another directory once they are used there.
+            if !had_one || series.label_values.is_empty() {
+                pending.push(series);
             }
         }
         process::next_epoch();
@@ -367,7 +396,7 @@ impl State {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        let Some(wanted) = self.wanted.clone() else {
+        let Some(wanted) = self.place.clone() else {
             return;
         };
         if self.open.is_none() {
@@ -388,6 +417,15 @@ impl State {
             self.publish_or_keep(series);
         }
         self.report_kept();
+        self.rescue();
+    }
+
+    /// Moves what deleted files hold of series that no handle here is for.
+    fn rescue(&mut self) {
+        if let Some(open) = self.open.as_mut().filter(|_| !self.deleted.is_empty()) {
+            let rescued = open.rescue(&mut self.deleted);
+            self.note(rescued);
+        }
     }
 
     /// Publishes a series, or remembers that its values are in memory.
@@ -437,26 +475,18 @@ impl State {
             return;
         };
         let is_whole = open.is_current();
-        let gone = if is_whole {
-            open.forget_deleted()
-        } else {
-            Vec::new()
-        };
+        let gone = open.forget_deleted(&mut self.deleted);
         if is_whole && gone.is_empty() {
             return;
         }
-        let lost: Vec<Arc<Series>> = self
-            .families
-            .iter()
-            .flat_map(|family| &family.order)
-            .filter(|series| {
-                !is_whole
-                    || open
-                        .stem(&series.descriptor)
-                        .is_ok_and(|stem| gone.contains(&stem))
-            })
-            .cloned()
-            .collect();
+        let mut lost = self.all_series();
+        let open = self.open.as_ref();
+        lost.retain(|series| {
+            let stem = open.map(|open| open.stem(&series.descriptor));
+            // Another worker file gives another name to this worker's own gauges.
+            (!is_whole && is_own(&series.descriptor))
+                || stem.is_some_and(|stem| stem.is_ok_and(|stem| gone.contains(&stem)))
+        });
         if !is_whole {
             self.open = None;
         }
@@ -477,7 +507,7 @@ impl State {
     }
 
     fn write_declarations(&mut self) {
-        if !self.undeclared || self.retry_at.is_some_and(|at| Instant::now() < at) {
+        if !self.undeclared || is_later(self.retry_at) || is_later(self.retry_side_files_at) {
             return;
         }
         let Some(open) = self.open.as_mut() else {
@@ -494,7 +524,7 @@ impl State {
             }
         }
         self.undeclared = result.is_err();
-        self.note(result);
+        self.note_side_file(result);
     }
 
     /// Remembers why the directory could not be written, and leaves it alone for a while.
@@ -502,6 +532,14 @@ impl State {
         if let Err(error) = result {
             self.last_error = Some(error.to_string());
             self.retry_at = Some(Instant::now() + RETRY);
+        }
+    }
+
+    /// As [`State::note`], where counting goes on without the file.
+    fn note_side_file<T>(&mut self, result: io::Result<T>) {
+        if let Err(error) = result {
+            self.last_error = Some(error.to_string());
+            self.retry_side_files_at = Some(Instant::now() + RETRY);
         }
     }
 
@@ -516,6 +554,15 @@ impl State {
     }
 }
 
+fn is_later(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| Instant::now() < at)
+}
+
+/// Tells whether the values of a family are this worker's own.
+fn is_own(descriptor: &Descriptor) -> bool {
+    matches!(descriptor.kind, MetricType::Gauge | MetricType::Unknown)
+}
+
 /// Looks up or makes the place of a series and moves its values there.
 fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
     let descriptor = &series.descriptor;
@@ -523,7 +570,8 @@ fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
         let info = series.extra().info.clone().unwrap_or_default();
         return open.set_info(&descriptor.name, &series.labels, Some(info));
     }
-    let place = open.intern(descriptor, &series.labels, &mut |index| {
+    let created = series.kept_created_seconds();
+    let place = open.intern(descriptor, &series.labels, created, &mut |index| {
         series.take_kept(index)
     })?;
     series.publish(&place);
