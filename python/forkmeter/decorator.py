@@ -39,6 +39,16 @@ _COROUTINE = 0x80
 _ITERABLE_COROUTINE = 0x100
 _ASYNC_GENERATOR = 0x200
 
+
+def __getattr__(name: str) -> Any:
+    """Loads what this package does not use itself."""
+    if name in {"append", "dispatch_on"}:
+        from . import _dispatch
+
+        return getattr(_dispatch, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 # One file name per wrapper: profilers tell functions apart by file, line and name.
 _wrappers = itertools.count()
 

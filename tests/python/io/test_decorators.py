@@ -393,3 +393,33 @@ def test_function_maker() -> None:
     assert made(1) == 4
     with pytest.raises(TypeError, match="non function"):
         FunctionMaker(len)
+
+
+def test_generic_functions_of_the_vendored_module() -> None:
+    from collections.abc import Sized
+
+    from forkmeter.decorator import dispatch_on
+
+    @dispatch_on("thing")  # type: ignore[untyped-decorator,unused-ignore]
+    def describe(thing: Any, end: str = "") -> str:  # noqa: ARG001 -- its type is looked at
+        return "something" + end
+
+    @describe.register(int)  # type: ignore[untyped-decorator,unused-ignore]
+    def describe_int(thing: int, end: str = "") -> str:  # noqa: ARG001 -- as above
+        return "integer" + end
+
+    @describe.register(Sized)  # type: ignore[untyped-decorator,unused-ignore]
+    def describe_sized(thing: Sized, end: str = "") -> str:  # noqa: ARG001 -- as above
+        return "sized" + end
+
+    assert describe(1) == "integer"
+    assert describe(bool(1), "!") == "integer!"
+    assert describe([], end="?") == "sized?"
+    assert describe(1.5) == "something"
+    assert describe.dispatch_info(bool) == [("bool",), ("int",)]
+    with pytest.raises(TypeError, match="Expected 1 arguments, got 2"):
+        describe.register(int, int)
+    with pytest.raises(NameError, match="Unknown dispatch arguments"):
+        dispatch_on("other")(describe)
+    with pytest.raises(AssertionError, match="No dispatch args passed"):
+        dispatch_on()
