@@ -100,8 +100,21 @@ impl fmt::Display for ConfigureError {
 
 impl std::error::Error for ConfigureError {}
 
-/// What was configured, and whether the registry was made from it.
-static CONFIG: Mutex<(Config, bool)> = Mutex::new((Config::new(), false));
+/// What was configured.
+static PRESENT: Mutex<Present> = Mutex::new(Present {
+    config: Config::new(),
+    is_used: false,
+    isolated: None,
+});
+
+#[derive(Debug)]
+struct Present {
+    config: Config,
+    /// Whether the registry was made from it.
+    is_used: bool,
+    /// The directory of a test, which wins over the configuration.
+    isolated: Option<PathBuf>,
+}
 
 struct Global {
     registry: Registry,
@@ -109,9 +122,9 @@ struct Global {
 }
 
 static DEFAULT: Lazy<Global> = Lazy::new(|| {
-    let config = with_config(|(config, is_used)| {
-        *is_used = true;
-        config.clone()
+    let config = with_present(|present| {
+        present.is_used = true;
+        present.config.clone()
     });
     let directory = Directory::Follow(current_directory);
     let options = Options {
@@ -129,9 +142,9 @@ static DEFAULT: Lazy<Global> = Lazy::new(|| {
     Global { registry, store }
 });
 
-fn with_config<R>(f: impl FnOnce(&mut (Config, bool)) -> R) -> R {
+fn with_present<R>(f: impl FnOnce(&mut Present) -> R) -> R {
     let _section = fork::enter();
-    f(&mut CONFIG.lock().unwrap_or_else(PoisonError::into_inner))
+    f(&mut PRESENT.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Sets how the default registry works. Not needed where the environment says it all.
@@ -158,20 +171,32 @@ fn with_config<R>(f: impl FnOnce(&mut (Config, bool)) -> R) -> R {
 /// # Ok::<(), forkmeter::ConfigureError>(())
 /// ```
 pub fn configure(config: Config) -> Result<(), ConfigureError> {
-    with_config(|(present, is_used)| {
+    with_present(|present| {
         let fixed = |config: &Config| (config.created_samples, config.process_metrics);
-        if *is_used && fixed(present) != fixed(&config) {
+        if present.is_used && fixed(&present.config) != fixed(&config) {
             return Err(ConfigureError {
-                used: present.clone(),
+                used: present.config.clone(),
             });
         }
-        *present = config;
+        present.config = config;
         Ok(())
     })?;
+    follow();
+    Ok(())
+}
+
+/// Shares values in `directory` whatever is configured, or again as it is.
+#[cfg(feature = "testing")]
+pub(crate) fn share_isolated(directory: Option<PathBuf>) {
+    with_present(|present| present.isolated = directory);
+    follow();
+}
+
+/// Moves the default registry, if it was made, to where values are shared now.
+fn follow() {
     if let Some(default) = Lazy::get_if_made(&DEFAULT) {
         default.store.refresh();
     }
-    Ok(())
 }
 
 /// Returns the directory in which the default registry shares its values now; none where they stay in this process.
@@ -180,7 +205,11 @@ pub fn directory() -> Option<PathBuf> {
 }
 
 fn current_directory() -> Option<PathBuf> {
-    match with_config(|(config, _)| config.sharing.clone()) {
+    let sharing = with_present(|present| match &present.isolated {
+        Some(directory) => Sharing::Directory(directory.clone()),
+        None => present.config.sharing.clone(),
+    });
+    match sharing {
         Sharing::Environment => {
             let set =
                 |name: &str| std::env::var_os(name).filter(|value: &OsString| !value.is_empty());

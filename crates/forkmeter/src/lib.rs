@@ -6,6 +6,8 @@ mod exposition;
 mod global;
 mod lazy;
 mod process;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timing;
 
 pub use declare::Declare;

@@ -10,7 +10,7 @@ use super::error::{ErrorKind, Result};
 use super::recent::{self, Generation};
 use super::{Metric, Series};
 use crate::fork;
-use crate::model::Descriptor;
+use crate::model::{Descriptor, LabelSet};
 use crate::store::{Slots, Store};
 
 /// Holds the series of a metric with `N` labels.
@@ -85,6 +85,31 @@ impl<M: Metric, const N: usize> Family<M, N> {
             .into_iter()
             .filter_map(|values| values.try_into().ok())
             .collect()
+    }
+
+    /// Returns the labels of all series, constant ones included, in the order in which they were made.
+    pub fn label_sets(&self) -> Vec<LabelSet> {
+        self.core.label_sets()
+    }
+
+    /// Returns the handle of a series if there is one, unlike [`Family::with_label_values`], which makes it.
+    ///
+    /// Looks at all series; for tests and tools.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use forkmeter_core::{metric::Counter, registry::Registry, store::HeapStore};
+    /// # let registry = Registry::new(Arc::new(HeapStore::new(|| 0.0)));
+    /// let requests = Counter::builder("requests", "").labels(["code"]).register(&registry)?;
+    /// assert!(requests.find(["200"]).is_none());
+    /// requests.with_label_values(["200"]).inc();
+    /// assert_eq!(requests.find(["200"]).map(|counter| counter.get()), Some(1.0));
+    /// # Ok::<(), forkmeter_core::metric::Error>(())
+    /// ```
+    pub fn find(&self, label_values: [&str; N]) -> Option<M> {
+        self.core.find(&label_values)
     }
 
     /// Returns the family's metadata.
@@ -196,6 +221,21 @@ impl<M: Metric> DynFamily<M> {
     /// Returns the label values of all series, in the order in which they were made.
     pub fn series(&self) -> Vec<Vec<Arc<str>>> {
         self.core.series()
+    }
+
+    /// Returns the labels of all series, constant ones included, in the order in which they were made.
+    pub fn label_sets(&self) -> Vec<LabelSet> {
+        self.core.label_sets()
+    }
+
+    /// Returns the handle of a series if there is one; see [`Family::find`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LabelCount`] when the number of values is not [`DynFamily::label_count`].
+    pub fn find(&self, label_values: &[&str]) -> Result<Option<M>> {
+        self.core.check_count(label_values)?;
+        Ok(self.core.find(label_values))
     }
 
     /// Returns the family's metadata.
@@ -371,6 +411,26 @@ impl<M: Metric> FamilyCore<M> {
             removed += usize::from(self.remove(&values));
         }
         removed
+    }
+
+    fn find(&self, label_values: &[&str]) -> Option<M> {
+        let is_it = |values: &Vec<Arc<str>>| {
+            let mut pairs = values.iter().zip(label_values);
+            pairs.all(|(own, other)| **own == **other)
+        };
+        self.series()
+            .iter()
+            .any(is_it)
+            .then(|| self.get(label_values))
+    }
+
+    fn label_sets(&self) -> Vec<LabelSet> {
+        let names = &self.descriptor.label_names;
+        let with_names = |values: Vec<Arc<str>>| {
+            let all = values.into_iter().chain(self.const_values.iter().cloned());
+            names.iter().cloned().zip(all).collect()
+        };
+        self.series().into_iter().map(with_names).collect()
     }
 
     /// Returns the label values, without those of constant labels, of the series that have these constant labels.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::{ErrorKind, Result};
 use super::{Builder, Metric, Series, sealed};
-use crate::model::{Descriptor, LabelSet, MetricType};
+use crate::model::{Descriptor, LabelSet, MetricType, Sample};
 use crate::store::Store;
 
 /// Exposes facts, such as a version, as labels of a sample whose value is 1.
@@ -19,6 +19,7 @@ use crate::store::Store;
 /// # let registry = Registry::new(Arc::new(HeapStore::new(|| 0.0)));
 /// let build = Info::builder("build", "What this program was built from.").register(&registry)?;
 /// build.set([("version", "1.2.3")]);
+/// assert_eq!(build.facts().get("version"), Some("1.2.3"));
 /// let sample = registry.gather().families[0].samples[0].clone();
 /// assert_eq!((&*sample.name, sample.labels.get("version")), ("build_info", Some("1.2.3")));
 /// # Ok::<(), forkmeter_core::metric::Error>(())
@@ -78,6 +79,21 @@ impl Info {
         }
         self.store_facts(facts);
         Ok(())
+    }
+
+    /// Returns the facts that are exposed, without the metric's own labels; empty where none were set.
+    ///
+    /// Reads the store like a scrape does, so it is for tests and tools.
+    pub fn facts(&self) -> LabelSet {
+        let families = self.store.collect().families.into_iter();
+        let own = families.filter(|family| family.name == self.descriptor.name);
+        let labels = || self.descriptor.label_names.iter().zip(&self.label_values);
+        let is_own = |sample: &Sample| {
+            labels().all(|(name, value)| sample.labels.get(name) == Some(&**value))
+        };
+        let sample = own.flat_map(|family| family.samples).find(is_own);
+        let facts = sample.map(|sample| sample.labels).unwrap_or_default();
+        labels().fold(facts, |facts, (name, _)| facts.without(name))
     }
 
     fn is_label(&self, name: &str) -> bool {

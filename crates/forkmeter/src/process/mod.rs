@@ -142,6 +142,12 @@ const FAMILIES: [Description; 6] = [
     ),
 ];
 
+/// Tells whether `family` is one of those that a collector without namespace yields.
+#[cfg(feature = "testing")]
+pub(crate) fn is_process_family(family: &str) -> bool {
+    FAMILIES.iter().any(|(name, ..)| *name == family)
+}
+
 impl Collector for ProcessCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let Some(machine) = Machine::read(&self.proc) else {
