@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,10 +16,12 @@ from demo import Demo
 from load import send
 from support.exposition import promtool_check
 from support.forkmeter import command
+from support.processes import is_running
 from support.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WORKERS = 4
 ROUNDS = 8
@@ -36,7 +37,7 @@ class Fleet:
         try:
             self.service_port, self.exporter_port = self.demo.start()
             (folder / "prometheus").mkdir()
-            self.prometheus = Prometheus(folder / "prometheus", self.exporter_port)
+            self.prometheus = Prometheus(folder / "prometheus", exporter=self.exporter_port)
             # It finds its target only seconds after its start.
             self.prometheus.wait_scrape_after(0)
         except BaseException:
@@ -60,15 +61,6 @@ class Fleet:
         """Stops all of it."""
         self.prometheus.child.stop()
         self.demo.stop()
-
-
-def is_running(pid: int) -> bool:
-    """Tells whether a process lives; one that only waits to be reaped does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rsplit(") ", 1)[1][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.fixture

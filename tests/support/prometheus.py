@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 
 
 class Prometheus:
-    """A Prometheus that scrapes one target every second."""
+    """A Prometheus that scrapes some targets every second."""
 
-    def __init__(self, folder: Path, target_port: int) -> None:
+    def __init__(self, folder: Path, **target_ports: int) -> None:
         """Starts the server and waits until it is ready.
 
         Args:
             folder: an empty folder for its configuration, data and log.
-            target_port: where to scrape `/metrics` on 127.0.0.1.
+            target_ports: by job, where to scrape `/metrics` on 127.0.0.1.
         """
         program = tool("prometheus")
+        self.targets = len(target_ports)
         configuration = folder / "prometheus.json"
         # JSON is YAML.
         configuration.write_text(
@@ -35,10 +36,8 @@ class Prometheus:
                 {
                     "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
                     "scrape_configs": [
-                        {
-                            "job_name": "forkmeter",
-                            "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
-                        }
+                        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+                        for job, port in target_ports.items()
                     ],
                 }
             ),
@@ -84,7 +83,7 @@ class Prometheus:
         return value
 
     def wait_scrape_after(self, unix_seconds: float, *, timeout_seconds: float = 30.0) -> None:
-        """Waits until a scrape that began after a moment is stored.
+        """Waits until of every target a good scrape that began after a moment is stored.
 
         Args:
             unix_seconds: the moment.
@@ -93,7 +92,8 @@ class Prometheus:
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             # The time of a sample is when its scrape began. Of an expression it would be the time of the query.
-            if any(began > unix_seconds for began in self.query("timestamp(up)")) and self.one("up") == 1:
+            began, up = self.query("timestamp(up)"), self.query("up")
+            if len(began) == len(up) == self.targets and min(began) > unix_seconds and min(up) == 1:
                 return
             time.sleep(0.1)
         raise AssertionError(f"no good scrape after {unix_seconds}\n{self.child.tail()}")
