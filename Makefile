@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
-PYTHON_SOURCES := tests demo benches
+PYTHON_SOURCES := tests demo benches crates/forkmeter-cli/src/run
 
 # The oracle tests of the crates run the official client in this interpreter.
 export FORKMETER_ORACLE_PYTHON := $(abspath $(BIN)/python)
@@ -42,8 +42,9 @@ test-rust: $(BUILD)/tests.stamp
 	@{ grep -h '^SKIPPED' $(BUILD)/test-rust.log || true; } | sort -u | tee -a $(SKIPPED)
 
 .PHONY: test-python  ## tests from outside: oracle, hostile files, end to end, tidy (PYTEST_ARGS=...)
-test-python: $(BUILD)/tests.stamp
+test-python: $(BUILD)/tests.stamp $(BUILD)/maturin.stamp
 	$(CARGO) build --workspace --bins
+	VIRTUAL_ENV="$(abspath $(VENV))" $(BUILD)/maturin/bin/maturin develop --quiet
 	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" \
 	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
 	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests)

@@ -1,8 +1,9 @@
 """Makes `import prometheus_client` give forkmeter. `forkmeter run` puts this on the path of a command's interpreters.
 
-Every interpreter runs it at its start, also those that never count anything. So it imports only what each of them has
-loaded by then, leaves no trace in `sys.path`, lets the `sitecustomize` that would have been found without it run, and
-looks for forkmeter no earlier than somebody imports `prometheus_client`.
+Every interpreter runs it at its start, also those that never count anything. So it imports only what each of them
+has loaded by then, leaves no trace in `sys.path`, lets the `sitecustomize` that would have been found without it
+run, and looks for forkmeter no earlier than somebody imports `prometheus_client`. It runs on every Python 3, also
+where forkmeter itself needs a newer one.
 """
 
 import os
@@ -10,12 +11,18 @@ import sys
 from _frozen_importlib import module_from_spec
 from _frozen_importlib_external import PathFinder
 
+TYPE_CHECKING = False  # As type checkers know it; the module that has it takes long to load.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Optional
+
 ALIAS = "prometheus_client"
 HERE = os.path.dirname(__file__)
 
 
-def warn(cause):
-    # type: (object) -> None
+def warn(cause: object) -> None:
     """Says, once for all processes of the command, why the alias is not in place."""
     try:
         os.close(os.open(os.path.join(HERE, "warned"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -33,8 +40,9 @@ def warn(cause):
 class AliasFinder:
     """Puts the alias in place when `prometheus_client` is first imported, and steps aside for good."""
 
-    def find_spec(self, fullname, path=None, target=None):
-        # type: (str, object, object) -> ModuleSpec | None
+    def find_spec(
+        self, fullname: str, path: "Optional[Sequence[str]]" = None, target: "Optional[ModuleType]" = None
+    ) -> "Optional[ModuleSpec]":
         """Answers as the finders behind it do once the alias is there, or without it where there is no forkmeter."""
         if fullname != ALIAS:
             return None
@@ -53,8 +61,7 @@ class AliasFinder:
         return None
 
 
-def run_the_next():
-    # type: () -> None
+def run_the_next() -> None:
     """Runs the `sitecustomize` that this one hides, in its place."""
     sys.path[:] = [entry for entry in sys.path if entry != HERE]
     spec = PathFinder.find_spec("sitecustomize", sys.path)
