@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from .decorator import FunctionMaker, getargspec
+from ._function_maker import FunctionMaker, getargspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,9 +57,7 @@ class _Generic:
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
             parameters = getargspec(function).args
             if len(parameters) < len(self._names):
-                raise TypeError(
-                    f"Expected {len(self._names)} arguments, got {len(parameters)} in {function.__name__}"
-                )
+                raise TypeError(f"Expected {len(self._names)} arguments, got {len(parameters)} in {function.__name__}")
             self.typemap[types] = function
             return function
 
