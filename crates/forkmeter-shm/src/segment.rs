@@ -196,6 +196,12 @@ impl Segment {
         let size: usize = missing()
             .map(|((_, one), _)| layout::entry_len(one.key.len()))
             .sum();
+        if let Some(((_, one), _)) =
+            missing().find(|((_, one), _)| one.key.len() > layout::MAX_KEY_SIZE)
+        {
+            let text = format!("a key of {} bytes is too long", one.key.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         if size > 0 {
             let end = used + size as u64;
             self.grow(end)?;

@@ -3,6 +3,8 @@
 mod exemplars;
 mod meta;
 mod retire;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fs;
@@ -207,8 +209,8 @@ impl OpenDirectory {
         let wanted = wanted(&keys, &ends, created);
         let stem = self.stem(descriptor)?;
         let known = self.sets.get(&stem).into_iter().flatten();
-        let mut known = known.filter(|segment| segment.has_a_name());
-        if let Some(place) = known.find_map(|segment| place_in(segment, &wanted)) {
+        let mut known = known.filter_map(|segment| Some((segment, place_in(segment, &wanted)?)));
+        if let Some((_, place)) = known.find(|(segment, _)| segment.has_a_name()) {
             return Ok(place);
         }
         let workers = Arc::clone(&self.workers);

@@ -12,10 +12,29 @@ use super::Shared;
 use super::series::Series;
 use crate::reader::{DirectoryReader, FileState};
 
+/// How often a collection begins anew.
+const MAX_TRIES: u32 = 10;
+
 impl Shared {
     /// Collects; the caller is inside a fork section.
+    ///
+    /// Begins anew where values moved between memory and files meanwhile, which would show them twice or not
+    /// at all.
     pub(super) fn collect(&self) -> Collected {
-        let (path, descriptors, in_memory, error) = {
+        let mut tries = 1..=MAX_TRIES;
+        loop {
+            let (collected, moves) = self.try_collect();
+            let mut state = self.lock();
+            state.repair();
+            if state.moves() == moves || tries.next().is_none() {
+                return collected;
+            }
+        }
+    }
+
+    /// Returns what was collected, and the number of moves before.
+    fn try_collect(&self) -> (Collected, u64) {
+        let (path, descriptors, in_memory, error, moves) = {
             let mut state = self.lock();
             state.refresh(&self.options);
             let descriptors: Vec<Arc<Descriptor>> = state.descriptors().cloned().collect();
@@ -25,7 +44,8 @@ impl Shared {
                 .filter(|_| state.wants_directory() && !in_memory.is_empty());
             let error = error
                 .map(|error| format!("{} series are kept in memory: {error}", in_memory.len()));
-            (state.directory_path(), descriptors, in_memory, error)
+            let path = state.directory_path();
+            (path, descriptors, in_memory, error, state.moves())
         };
         let mut collected = Collected::default();
         if let Some(path) = path {
@@ -58,7 +78,7 @@ impl Shared {
             &in_memory,
             self.options.created_samples,
         );
-        collected
+        (collected, moves)
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 
 use forkmeter_core::store::Store;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, MultiprocessMode};
+use forkmeter_shm::layout::{ENTRY_OVERHEAD, HEADER_SIZE, entry_len};
 use forkmeter_shm::{Directory, Options, ShmStore, workers};
 
 use crate::children::{descriptor, end_after_seconds, fork, gauge, store_in, value};
@@ -520,4 +521,110 @@ fn a_child_that_closed_every_file_writes_to_no_stranger() {
     assert_eq!(daemon.wait(), 0);
     assert_eq!(value(&store, "c_total", "a"), Some(1.0));
     assert_eq!(value(&store, "g", "a"), Some(3.0));
+}
+
+/// The bytes of a key beside its label value, of counters named `c`.
+fn key_len_without_label() -> usize {
+    let mut key = Vec::new();
+    forkmeter_shm::key::write(&mut key, "c", "c_total", [("l", "")].into_iter(), "Help.");
+    key.len()
+}
+
+/// Makes a counter series whose entry ends at `end`; the file's entries end at `used` before.
+fn fill_to(store: &ShmStore, counters: &Arc<Descriptor>, used: &mut usize, end: usize) -> String {
+    // A padded key has up to 8 spaces: this length gives exactly one.
+    let room = end - *used - ENTRY_OVERHEAD;
+    let label = "x".repeat(room - 1 - key_len_without_label());
+    store.intern(counters, &[&label]).add(0, 1.0);
+    assert_eq!(
+        entry_len(key_len_without_label() + label.len()),
+        end - *used
+    );
+    *used = end;
+    label
+}
+
+#[test]
+fn slots_at_the_edge_of_a_window_count() {
+    const WINDOW: usize = 32 << 20;
+    const BIG: usize = 400_000;
+    // Where the entry at the edge ends: key across it, value right behind it, timestamp right behind it, all
+    // before it.
+    for behind in [1000, 16, 8, 0] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_in(directory.path());
+        let counters = descriptor(MetricType::Counter, "c");
+        let mut used = HEADER_SIZE;
+        while WINDOW - used > 2 * BIG {
+            let end = used + BIG;
+            // Series are told apart by the length of their label, too.
+            let shorter = (used / BIG) * 8;
+            fill_to(&store, &counters, &mut used, end - shorter);
+        }
+        let edge = fill_to(&store, &counters, &mut used, WINDOW + behind);
+        let after = used + 1000;
+        let after = fill_to(&store, &counters, &mut used, after);
+        for label in [&edge, &after] {
+            store.intern(&counters, &[label]).add(0, 1.0);
+            // Another process that reads the file anew, and one that collects.
+            let other = fork(|| {
+                store_in(directory.path())
+                    .intern(&counters, &[label])
+                    .add(0, 1.0);
+            });
+            assert_eq!(other.wait(), 0);
+            assert_eq!(value(&store, "c_total", label), Some(3.0), "{behind}");
+            let created = store.intern(&counters, &[label]).created_seconds();
+            assert!(created > 1e9, "{behind} {created}");
+            assert!(store.remove(&counters, &[label]));
+            assert_eq!(value(&store, "c_total", label), None, "{behind}");
+        }
+    }
+}
+
+#[test]
+fn a_label_value_that_is_too_long_for_a_file_stays_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store_in(directory.path());
+    let counters = descriptor(MetricType::Counter, "c");
+    let label = "x".repeat((1 << 20) + 1);
+    let long = store.intern(&counters, &[&label]);
+    long.add(0, 1.0);
+    store.intern(&counters, &["a"]).add(0, 1.0);
+    assert_eq!(store.kept_series().0, 1);
+    assert_eq!(long.get(0), 1.0);
+    assert_eq!(
+        value(&store_in(directory.path()), "c_total", "a"),
+        Some(1.0)
+    );
+    assert!(store.remove(&counters, &[&label]));
+    assert_eq!(store.kept_series(), (0, None));
+}
+
+#[test]
+fn a_collection_while_values_move_shows_each_once() {
+    const DELETIONS: u32 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let store = store_in(directory.path());
+    let counters = descriptor(MetricType::Counter, "c");
+    let labels: Vec<String> = (0..50).map(|label| label.to_string()).collect();
+    for label in &labels {
+        store.intern(&counters, &[label]).add(0, 1.0);
+    }
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let deleter = scope.spawn(|| {
+            for _ in 0..DELETIONS {
+                let _ = fs::remove_file(directory.path().join("counter_shared.db"));
+                store.refresh();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        while !is_done.load(Ordering::Relaxed) {
+            for label in ["0", "49"] {
+                assert_eq!(value(&store, "c_total", label), Some(1.0));
+            }
+        }
+        deleter.join().unwrap();
+    });
 }

@@ -1,0 +1,295 @@
+//! What happens to a store: forks, other directories, deleted files, disks without room.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forkmeter_core::{Descriptor, MetricType};
+
+use super::{State, is_later};
+use crate::directory::{OpenDirectory, is_shared};
+use crate::process;
+use crate::store::series::Series;
+use crate::store::{Directory, Options};
+
+/// How long to leave a directory alone after it could not be written.
+const RETRY: Duration = Duration::from_secs(1);
+/// The family's index and order, and the caller.
+const HANDLES_OF_A_NEW_SERIES: usize = 3;
+
+impl State {
+    /// Notices that this is a forked child, and that another directory is wanted.
+    pub(super) fn follow(&mut self, options: &Options) {
+        let generation = process::generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.become_child();
+        }
+        let wanted = match &options.directory {
+            Directory::Fixed(path) => Some(path.clone()),
+            Directory::Follow(resolve) => resolve(),
+        };
+        if self.wanted != wanted {
+            self.move_to(wanted);
+        } else if self.open.is_none() && self.wanted.is_some() {
+            self.retry();
+        }
+    }
+
+    /// Starts this worker's own gauges, and leaves what the parent keeps in memory to the parent.
+    fn become_child(&mut self) {
+        if self.wanted.is_none() {
+            // A lone process that forks: parent and child go on with copies, as memory does.
+            return;
+        }
+        self.retry_at = None;
+        self.reported_kept = 0;
+        self.forget_lists();
+        let all = self.all_series();
+        for series in &all {
+            series.forget_kept();
+            if !is_shared(&series.descriptor) && series.descriptor.kind != MetricType::StateSet {
+                series.start_over();
+            }
+        }
+        if let Some(open) = self.open.as_mut() {
+            open.forget_own_gauges();
+            let taken = open.take_record();
+            self.note(taken);
+        }
+        for series in all.iter().filter(|series| !series.is_published()) {
+            self.publish_or_keep(series);
+        }
+    }
+
+    /// Moves to another directory, or to none. What was counted stays where it is; what only memory holds comes
+    /// along into the first directory.
+    fn move_to(&mut self, wanted: Option<PathBuf>) {
+        let had_one = self.wanted.is_some();
+        self.moves += 1;
+        self.place = wanted
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        self.wanted = wanted;
+        self.open = None;
+        self.deleted.clear();
+        self.retry_at = None;
+        self.retry_side_files_at = None;
+        self.forget_lists();
+        self.undeclared = true;
+        let mut pending = Vec::new();
+        for series in self.all_series() {
+            if had_one {
+                series.start_over();
+            }
+            // Labelled series appear in another directory once they are used there.
+            if !had_one || series.label_values.is_empty() {
+                pending.push(series);
+            }
+        }
+        process::next_epoch();
+        if self.wanted.is_some() {
+            for series in &pending {
+                self.keep(series);
+            }
+            self.retry();
+        }
+    }
+
+    fn forget_lists(&mut self) {
+        for series in self.unpublished.drain(..) {
+            series.list_as_kept(false);
+        }
+        self.draining.clear();
+    }
+
+    /// Opens the wanted directory and publishes what is kept, unless that failed a moment ago.
+    pub(super) fn retry(&mut self) {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        let Some(wanted) = self.place.clone() else {
+            return;
+        };
+        if self.open.is_none() {
+            match OpenDirectory::open(&wanted, self.clock) {
+                Ok(open) => {
+                    self.open = Some(open);
+                    self.undeclared = true;
+                }
+                Err(error) => return self.note(Err::<(), _>(error)),
+            }
+        }
+        self.retry_at = None;
+        let pending = std::mem::take(&mut self.unpublished);
+        self.moves += u64::from(!pending.is_empty());
+        for series in &pending {
+            series.list_as_kept(false);
+        }
+        for series in &pending {
+            self.publish_or_keep(series);
+        }
+        self.report_kept();
+        self.rescue();
+    }
+
+    /// Moves what deleted files hold of series that no handle here is for.
+    fn rescue(&mut self) {
+        if let Some(open) = self.open.as_mut().filter(|_| !self.deleted.is_empty()) {
+            let rescued = open.rescue(&mut self.deleted);
+            self.note(rescued);
+        }
+    }
+
+    /// Publishes a series, or remembers that its values are in memory.
+    pub(super) fn publish_or_keep(&mut self, series: &Arc<Series>) {
+        if self.wanted.is_none() {
+            return;
+        }
+        let is_due = self.retry_at.is_none_or(|at| Instant::now() >= at);
+        let result = match self.open.as_mut() {
+            Some(open) if is_due => publish(open, series),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        match result {
+            Ok(()) => {
+                if series.list_as_kept(false) {
+                    self.moves += 1;
+                    self.unpublished.retain(|other| !Arc::ptr_eq(other, series));
+                }
+                // Only a handle that others have can be counting in memory.
+                if Arc::strong_count(series) > HANDLES_OF_A_NEW_SERIES {
+                    self.draining.push((Arc::clone(series), Instant::now()));
+                }
+                return;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // It is this series that cannot be written.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.last_error = Some(error.to_string());
+            }
+            Err(error) => {
+                let is_deleted = error.kind() == io::ErrorKind::NotFound;
+                self.note(Err::<(), _>(error));
+                if is_deleted && !self.is_repairing {
+                    self.keep(series);
+                    return self.repair();
+                }
+            }
+        }
+        self.keep(series);
+    }
+
+    fn keep(&mut self, series: &Arc<Series>) {
+        if !series.list_as_kept(true) {
+            self.unpublished.push(Arc::clone(series));
+        }
+        self.report_kept();
+    }
+
+    /// Makes deleted files again, with what was counted in them.
+    pub(in crate::store) fn repair(&mut self) {
+        let Some(open) = self.open.as_mut() else {
+            return;
+        };
+        let is_whole = open.is_current();
+        let gone = open.forget_deleted(&mut self.deleted);
+        if is_whole && gone.is_empty() {
+            return;
+        }
+        self.moves += 1;
+        let mut lost = self.all_series();
+        let open = self.open.as_ref();
+        lost.retain(|series| {
+            let stem = open.map(|open| open.stem(&series.descriptor));
+            // Another worker file gives another name to this worker's own gauges.
+            (!is_whole && is_own(&series.descriptor))
+                || stem.is_some_and(|stem| stem.is_ok_and(|stem| gone.contains(&stem)))
+        });
+        if !is_whole {
+            self.open = None;
+        }
+        for series in &lost {
+            series.withdraw();
+        }
+        self.undeclared = true;
+        for family in &mut self.families {
+            family.is_declared_in = None;
+        }
+        self.retry_at = None;
+        for series in &lost {
+            self.keep(series);
+        }
+        self.is_repairing = true;
+        self.retry();
+        self.is_repairing = false;
+    }
+
+    pub(super) fn write_declarations(&mut self) {
+        if !self.undeclared || is_later(self.retry_at) || is_later(self.retry_side_files_at) {
+            return;
+        }
+        let Some(open) = self.open.as_mut() else {
+            return;
+        };
+        let mut result = Ok(());
+        for family in &mut self.families {
+            if family.is_declared_in.as_deref() != Some(open.path()) {
+                result = open.declare(&family.descriptor);
+                if result.is_err() {
+                    break;
+                }
+                family.is_declared_in = Some(open.path().to_owned());
+            }
+        }
+        self.undeclared = result.is_err();
+        self.note_side_file(result);
+    }
+
+    /// Remembers why the directory could not be written, and leaves it alone for a while.
+    pub(super) fn note<T>(&mut self, result: io::Result<T>) {
+        if let Err(error) = result {
+            self.last_error = Some(error.to_string());
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
+    }
+
+    /// As [`State::note`], where counting goes on without the file.
+    pub(super) fn note_side_file<T>(&mut self, result: io::Result<T>) {
+        if let Err(error) = result {
+            self.last_error = Some(error.to_string());
+            self.retry_side_files_at = Some(Instant::now() + RETRY);
+        }
+    }
+
+    fn report_kept(&mut self) {
+        let kept = self.unpublished.len() as u64;
+        if kept != self.reported_kept
+            && let Some(open) = &self.open
+        {
+            open.report_kept(kept);
+            self.reported_kept = kept;
+        }
+    }
+}
+
+/// Tells whether the values of a family are this worker's own.
+fn is_own(descriptor: &Descriptor) -> bool {
+    matches!(descriptor.kind, MetricType::Gauge | MetricType::Unknown)
+}
+
+/// Looks up or makes the place of a series and moves its values there.
+fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
+    let descriptor = &series.descriptor;
+    if descriptor.kind == MetricType::Info {
+        let info = series.extra().info.clone().unwrap_or_default();
+        return open.set_info(&descriptor.name, &series.labels, Some(info));
+    }
+    let created = series.kept_created_seconds();
+    let place = open.intern(descriptor, &series.labels, created, &mut |index| {
+        series.take_kept(index)
+    })?;
+    series.publish(&place);
+    Ok(())
+}
