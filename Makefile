@@ -87,6 +87,12 @@ bench: $(BUILD)/demo.stamp
 	$(CARGO) build --release --package forkmeter-bench
 	$(BIN)/python benches/scrape.py --bin-dir "$(CARGO_TARGET_DIR)/release"
 
+.PHONY: bench-import  ## time the import of the package against the official client's, in one run
+bench-import: wheel $(BUILD)/demo.stamp
+	$(PYTHON) -m venv --clear $(BUILD)/import
+	$(BUILD)/import/bin/python -m pip install --quiet --no-deps $(BUILD)/wheel/*.whl
+	$(BIN)/python benches/import_time.py --forkmeter $(BUILD)/import/bin/python --official $(BIN)/python
+
 .PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

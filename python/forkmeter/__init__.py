@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ._alias import install_as_prometheus_client
-from ._configure import Status, Worker, configure, status
 from ._forkmeter import __version__
 from .gc_collector import GC_COLLECTOR, GCCollector
 from .metrics import (
@@ -28,6 +27,7 @@ from .process_collector import PROCESS_COLLECTOR, ProcessCollector
 from .registry import REGISTRY, CollectorRegistry
 
 if TYPE_CHECKING:
+    from ._configure import Status, Worker, configure, status
     from .exposition import (
         CONTENT_TYPE_LATEST,
         CONTENT_TYPE_PLAIN_0_0_4,
@@ -103,6 +103,7 @@ _OF_EXPOSITION = frozenset(
         "write_to_textfile",
     }
 )
+_OF_CONFIGURE = frozenset({"Status", "Worker", "configure", "status"})
 # What the official client has loaded once it is imported.
 _SUBMODULES = frozenset({"asgi", "exposition", "openmetrics"})
 # What it has not; programs reach for these as attributes all the same, after some other import of them.
@@ -115,10 +116,14 @@ def __getattr__(name: str) -> object:
         value = getattr(importlib.import_module(".exposition", __name__), name)
         globals()[name] = value
         return value
+    if name in _OF_CONFIGURE:
+        value = getattr(importlib.import_module("._configure", __name__), name)
+        globals()[name] = value
+        return value
     if name in _SUBMODULES or name in _MORE_SUBMODULES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_OF_EXPOSITION, *_SUBMODULES, *_MORE_SUBMODULES})
+    return sorted({*globals(), *_OF_EXPOSITION, *_OF_CONFIGURE, *_SUBMODULES, *_MORE_SUBMODULES})

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
 # What this package, the command and the official client put into a directory.
-_OWN_FILE = re.compile(
-    r"(counter|gauge|histogram|summary)_[^/]+\.db|forkmeter\.(workers|meta|states|exemplars|fold)(\.[^/]+)?"
-)
+_OWN_FILE = r"(counter|gauge|histogram|summary)_[^/]+\.db|forkmeter\.(workers|meta|states|exemplars|fold)(\.[^/]+)?"
 
 
 class Worker(NamedTuple):
@@ -104,7 +102,7 @@ def _delete_metrics(path: str) -> None:
     except FileNotFoundError:
         return
     for name in names:
-        if _OWN_FILE.fullmatch(name):
+        if re.fullmatch(_OWN_FILE, name):
             os.remove(os.path.join(path, name))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from . import _forkmeter
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     from ._forkmeter import RawFamily
 
-_log = logging.getLogger("forkmeter")
 _reported: set[str] = set()
 
 
@@ -40,7 +38,10 @@ def collect_own() -> list[Metric]:
     for error in errors:
         if error not in _reported:
             _reported.add(error)
-            _log.warning("left out of a scrape: %s", error)
+            # Most programs never need it, or import it after all they must start with.
+            import logging
+
+            logging.getLogger("forkmeter").warning("left out of a scrape: %s", error)
     return to_metrics(families)
 
 
@@ -55,7 +56,7 @@ def stands_in_directory(collector: Any) -> bool:
 
 def is_collector_of_own(collector: Any) -> bool:
     """Tells whether a collector reads this process's directory, so that asking it as well would count twice."""
-    from . import multiprocess  # noqa: PLC0415 -- it stands on the modules that stand on this one
+    from . import multiprocess
 
     if not isinstance(collector, multiprocess.MultiProcessCollector):
         return False

@@ -90,9 +90,9 @@ class CollectorRegistry:
 
     def __init__(
         self,
-        auto_describe: bool = False,  # noqa: FBT001, FBT002 -- the official client's signature
+        auto_describe: bool = False,
         target_info: dict[str, str] | None = None,
-        support_collectors_without_names: bool = False,  # noqa: FBT001, FBT002
+        support_collectors_without_names: bool = False,
     ) -> None:
         self._collector_to_names: dict[Any, list[str]] = {}
         self._names_to_collectors: dict[str, Any] = {}
@@ -101,7 +101,7 @@ class CollectorRegistry:
         self._target_info: dict[str, str] | None = {}
         self._support_collectors_without_names = support_collectors_without_names
         self._collectors_without_names: list[Any] = []
-        _registries.add(self)
+        _registries.add(weakref.ref(self, _registries.discard))
         self.set_target_info(target_info)
 
     def register(self, collector: Collector) -> None:
@@ -279,19 +279,25 @@ def _collect_shared(collectors: Iterable[Any], names: set[str] | None = None) ->
 def _names_of_other_registries() -> set[str]:
     """Returns the names that are registered, but not in the default registry."""
     names: set[str] = set()
-    for registry in list(_registries):
+    for registry in _known_registries():
         if registry is not REGISTRY:
             names.update(registry._names_to_collectors.copy())
     return names.difference(REGISTRY._names_to_collectors.copy())
 
 
+def _known_registries() -> list[CollectorRegistry]:
+    """Returns the registries that live. Copying the references is one step: others may be made at the same time."""
+    return [registry for registry in [reference() for reference in _registries.copy()] if registry is not None]
+
+
 def _renew_locks() -> None:
     """Replaces the locks in a new child, where another thread may have held them."""
-    for registry in list(_registries):
+    for registry in _known_registries():
         registry._lock = _Lock()
 
 
-_registries: weakref.WeakSet[CollectorRegistry] = weakref.WeakSet()
+# References that take themselves out: a `WeakSet` cannot be listed while another thread adds to it.
+_registries: set[weakref.ref[CollectorRegistry]] = set()
 os.register_at_fork(after_in_child=_renew_locks)
 
 REGISTRY = CollectorRegistry(auto_describe=True)

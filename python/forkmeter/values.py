@@ -14,13 +14,24 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from . import _forkmeter
-from .mmap_dict import MmapedDict, mmap_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .mmap_dict import MmapedDict
+
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _DEPRECATED_VARIABLE = "prometheus_multiproc_dir"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what only values in files need."""
+    if name in {"MmapedDict", "mmap_key"}:
+        from . import mmap_dict
+
+        value = globals()[name] = getattr(mmap_dict, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def warn_of_deprecated_variable() -> None:
@@ -114,7 +125,10 @@ class _ProcessFiles:
             if directory is None:
                 configured = _forkmeter.directory()
                 directory = os.fspath(configured[0]) if configured else ""
-            file = MmapedDict(os.path.join(directory, f"{prefix}_{self._identifier}.db"))  # noqa: PTH118
+            # As an attribute: it is imported then, and programs replace it.
+            from . import values  # noqa: PLW0406 -- see `__getattr__`
+
+            file = values.MmapedDict(os.path.join(directory, f"{prefix}_{self._identifier}.db"))
             self._files[prefix] = file
         return file
 
@@ -199,7 +213,9 @@ def MultiProcessValue(process_identifier: Callable[[], Any] = os.getpid) -> type
         def _open(self) -> None:
             typ, metric_name, name, labelnames, labelvalues, help_text, mode = self._params
             self._file = files.file(f"{typ}_{mode}" if typ == "gauge" else typ)
-            self._key = mmap_key(metric_name, name, labelnames, labelvalues, help_text)
+            from . import values  # noqa: PLW0406 -- see `__getattr__`
+
+            self._key = values.mmap_key(metric_name, name, labelnames, labelvalues, help_text)
             self._value, self._timestamp = self._file.read_value(self._key)
 
         def _write(self, value: float, timestamp: float) -> None:

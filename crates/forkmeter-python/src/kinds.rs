@@ -5,10 +5,10 @@
 
 use forkmeter_core::model::{HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
 
+use crate::call;
 use crate::metric::NativeMetric;
 
 /// An amount as it was passed; nothing where it was left out.
@@ -41,18 +41,19 @@ impl Amount<'_, '_> {
     fn call(
         self,
         metric: &Bound<'_, PyAny>,
-        method: &Bound<'_, pyo3::types::PyString>,
+        method: &str,
         exemplar: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = metric.py();
         let kwargs = PyDict::new(py);
         if let Some(exemplar) = exemplar {
-            kwargs.set_item(intern!(py, "exemplar"), exemplar)?;
+            kwargs.set_item("exemplar", exemplar)?;
         }
-        match &self.0 {
-            None => metric.call_method(method, (), Some(&kwargs))?,
-            Some(given) => metric.call_method(method, (given,), Some(&kwargs))?,
+        let args = match &self.0 {
+            None => PyTuple::empty(py),
+            Some(given) => PyTuple::new(py, [given])?,
         };
+        call::call_method(metric, method, &args, Some(&kwargs))?;
         Ok(())
     }
 }
@@ -113,7 +114,7 @@ impl NativeCounter {
             series.add(py, 0, amount);
             return Ok(());
         }
-        amount.call(slf.as_any(), intern!(py, "_slow_inc"), exemplar)
+        amount.call(slf.as_any(), "_slow_inc", exemplar)
     }
 }
 
@@ -136,7 +137,7 @@ impl NativeGauge {
             series.add(py, 0, amount.value()?);
             return Ok(());
         }
-        amount.call(slf.as_any(), intern!(py, "_slow_inc"), None)
+        amount.call(slf.as_any(), "_slow_inc", None)
     }
 
     /// Takes away from the gauge.
@@ -147,7 +148,7 @@ impl NativeGauge {
             series.add(py, 0, -amount.value()?);
             return Ok(());
         }
-        amount.call(slf.as_any(), intern!(py, "_slow_dec"), None)
+        amount.call(slf.as_any(), "_slow_dec", None)
     }
 
     /// Replaces the gauge's value by anything that `float` takes.
@@ -156,12 +157,15 @@ impl NativeGauge {
         if let Some(series) = slf.as_super().get().series() {
             let value = match value.cast_exact::<PyFloat>() {
                 Ok(float) => float.value(),
-                Err(_) => py.get_type::<PyFloat>().call1((value,))?.extract()?,
+                Err(_) => {
+                    let args = PyTuple::new(py, [value])?;
+                    call::call(py.get_type::<PyFloat>().as_any(), &args, None)?.extract()?
+                }
             };
             series.set(py, 0, value);
             return Ok(());
         }
-        slf.call_method1(intern!(py, "_slow_set"), (value,))?;
+        call::call_method(slf, "_slow_set", &PyTuple::new(py, [value])?, None)?;
         Ok(())
     }
 }
@@ -186,7 +190,7 @@ impl NativeSummary {
             series.add(py, SUMMARY_SUM, amount);
             return Ok(());
         }
-        amount.call(slf.as_any(), intern!(py, "_slow_observe"), None)
+        amount.call(slf.as_any(), "_slow_observe", None)
     }
 }
 
@@ -221,7 +225,7 @@ impl NativeHistogram {
             }
             return Ok(());
         }
-        amount.call(slf.as_any(), intern!(py, "_slow_observe"), exemplar)
+        amount.call(slf.as_any(), "_slow_observe", exemplar)
     }
 }
 

@@ -2,12 +2,20 @@
 //!
 //! Lock rule: no lock of this crate or of the store is held while Python code may run or the interpreter's lock is
 //! waited for. So store calls that may block stand inside `Python::detach`, and what they return is used after.
+//!
+//! Fork rule: nothing is made once and late. A cell that is being set while another thread forks stays half set in the
+//! child, where whoever needs it waits for ever; and the interpreter's lock changes hands inside the cells of PyO3. So
+//! neither `intern!` nor `PyOnceLock` is used, nor a conversion that is built on it (such as a path's into Python).
+//!
+//! Interpreters without a global lock switch it on when they load this module: `Series::publish` relies on it.
 
 mod audit;
+mod call;
 mod collect;
 mod command;
 mod descriptor;
 mod exemplar;
+mod interpreter;
 mod kinds;
 mod metric;
 mod mode;
@@ -18,7 +26,7 @@ mod value;
 use pyo3::prelude::*;
 
 /// Native types and functions of forkmeter; private, use the package.
-#[pymodule]
+#[pymodule(gil_used = true)]
 mod _forkmeter {
     #[pymodule_export]
     use super::collect::{collect_directory, collect_store};
@@ -35,12 +43,14 @@ mod _forkmeter {
     #[pymodule_export]
     use super::value::NativeValue;
 
-    use super::{PyModule, PyResult, audit, mode};
+    use super::{PyModule, PyResult, audit, interpreter, mode, shared};
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        interpreter::claim(module.py())?;
         mode::read_environment();
+        let _ = shared::store();
         audit::install(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use forkmeter_core::{Descriptor, LabelSet, MergeRule};
 use pyo3::exceptions::{PyAttributeError, PyIndexError};
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::call;
 use crate::descriptor::Declaration;
 use crate::series::Series;
 use crate::shared;
@@ -167,7 +167,7 @@ impl NativeMetric {
     ) -> PyResult<Bound<'py, PyAny>> {
         match slf.get().find_child(labelvalues, labelkwargs)? {
             Some(child) => Ok(child),
-            None => slf.call_method(intern!(slf.py(), "_new_child"), labelvalues, labelkwargs),
+            None => call::call_method(slf, "_new_child", labelvalues, labelkwargs),
         }
     }
 

@@ -100,10 +100,15 @@ pub(crate) fn set_directory(path: Option<PathBuf>) {
 }
 
 /// Returns the directory and what named it, or `None` in a lone process.
+///
+/// As text: the first path object would import `pathlib` behind a once cell, and a fork meanwhile would copy that
+/// cell half initialized, so that the child waits for ever.
 #[pyfunction]
-pub(crate) fn directory() -> Option<(PathBuf, &'static str)> {
+pub(crate) fn directory() -> Option<(OsString, &'static str)> {
     let _section = fork::enter();
-    sources().resolve()
+    sources()
+        .resolve()
+        .map(|(path, why)| (path.into_os_string(), why))
 }
 
 /// Tells whether only the deprecated variable names the directory.

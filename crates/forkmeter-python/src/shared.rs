@@ -1,5 +1,6 @@
 //! The one store of the process, and the series that wait for it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use forkmeter_core::store::{Slots, Store};
@@ -33,6 +34,8 @@ fn waiting() -> MutexGuard<'static, Waiting> {
 }
 
 /// Returns the store that all metrics of this process share.
+///
+/// The module's initialization calls it first: were it made later, a fork could copy it half made.
 pub(crate) fn store() -> &'static ShmStore {
     static STORE: OnceLock<ShmStore> = OnceLock::new();
     STORE.get_or_init(|| ShmStore::new(Options::new(Directory::Follow(mode::resolve))))
@@ -134,10 +137,11 @@ pub(crate) fn set_info(
 
 /// Returns the open directory, the number of series kept in memory although there is one, and why.
 #[pyfunction]
-pub(crate) fn status(py: Python<'_>) -> (Option<std::path::PathBuf>, u64, Option<String>) {
+pub(crate) fn status(py: Python<'_>) -> (Option<std::ffi::OsString>, u64, Option<String>) {
     py.detach(|| {
         let (kept, why) = store().kept_series();
-        (store().directory(), kept, why)
+        let directory = store().directory().map(PathBuf::into_os_string);
+        (directory, kept, why)
     })
 }
 
@@ -146,7 +150,7 @@ type WorkerRow = (u32, String, bool, f64, u64);
 
 /// Returns the workers that a directory knows; none where it cannot be read.
 #[pyfunction]
-pub(crate) fn workers(py: Python<'_>, path: std::path::PathBuf) -> Vec<WorkerRow> {
+pub(crate) fn workers(py: Python<'_>, path: PathBuf) -> Vec<WorkerRow> {
     let observed = py.detach(move || forkmeter_shm::workers::observe(&path));
     let records = observed
         .map(|observed| observed.records)
