@@ -10,8 +10,8 @@ from pathlib import Path
 import forkmeter
 
 PROGRAM = Path(__file__).parent.parent / "python" / "safety" / "program.py"
-# Far more than any scenario needs; what hangs is ended by an alarm of its own. Shorter than the tests' limit, so that the
-# output is shown.
+# Far more than any scenario needs; what hangs is ended by an alarm of its own. Shorter than the limit of the tests, so
+# that the output is shown.
 LIMIT_SECONDS = 500
 MAX_FILES = 100
 
