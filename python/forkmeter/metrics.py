@@ -169,25 +169,23 @@ class _CreatedAttribute:
         metric.__dict__["_created"] = value
 
 
-# What the child of a native metric has no copy of.
-_INHERITED = frozenset(
-    {
-        "_documentation",
-        "_is_most_recent",
-        "_kwargs",
-        "_labelname_set",
-        "_labelnames",
-        "_lock",
-        "_multiprocess_mode",
-        "_name",
-        "_namespace",
-        "_original_name",
-        "_states",
-        "_subsystem",
-        "_unit",
-        "_upper_bounds",
-    }
-)
+class _Inherited:
+    """An attribute that a native child has no copy of: it looks at the metric it belongs to.
+
+    What an instance has itself comes first. A `__getattr__` would do the same, and slow every method call down.
+    """
+
+    def __init__(self) -> None:
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, metric: Any, owner: type) -> Any:
+        origin = None if metric is None else metric._origin
+        if origin is None:
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r}")
+        return origin[1] if self._name == "_labelvalues" else getattr(origin[0], self._name)
 
 
 class MetricWrapperBase(NativeMetric):
@@ -210,6 +208,16 @@ class MetricWrapperBase(NativeMetric):
     _reserved_labelnames: Sequence[str] = ()
     # Every type is made by the common native base; the native bases of the types only add methods.
     __new__ = NativeMetric.__new__
+    if not TYPE_CHECKING:
+        _documentation = _Inherited()
+        _kwargs = _Inherited()
+        _labelnames = _Inherited()
+        _labelvalues = _Inherited()
+        _name = _Inherited()
+        _namespace = _Inherited()
+        _original_name = _Inherited()
+        _subsystem = _Inherited()
+        _unit = _Inherited()
 
     def __init__(
         self,
@@ -246,16 +254,6 @@ class MetricWrapperBase(NativeMetric):
             self._metric_init()
         if not self._labelvalues and registry:
             registry.register(self)
-
-    def __getattr__(self, name: str) -> Any:
-        """Finds what a child shares with the metric it belongs to."""
-        origin = self._origin
-        if origin is not None:
-            if name == "_labelvalues":
-                return origin[1]
-            if name in _INHERITED:
-                return getattr(origin[0], name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __str__(self) -> str:
         """Writes type and name."""
@@ -535,6 +533,9 @@ class Gauge(MetricWrapperBase, NativeGauge):
     )
     _MOST_RECENT_MODES = frozenset({"mostrecent", "livemostrecent"})
     _value = _ValueAttribute(0)
+    if not TYPE_CHECKING:
+        _is_most_recent = _Inherited()
+        _multiprocess_mode = _Inherited()
 
     def __init__(
         self,
@@ -709,6 +710,8 @@ class Histogram(MetricWrapperBase, NativeHistogram):
     _sum = _ValueAttribute(0)
     _buckets = _BucketsAttribute(1)
     _created = _CreatedAttribute()
+    if not TYPE_CHECKING:
+        _upper_bounds = _Inherited()
 
     def __init__(
         self,
@@ -870,6 +873,9 @@ class Enum(MetricWrapperBase, NativeStates):
 
     _type = "stateset"
     _value = _StateAttribute(0)
+    if not TYPE_CHECKING:
+        _lock = _Inherited()
+        _states = _Inherited()
 
     def __init__(
         self,
