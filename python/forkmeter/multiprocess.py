@@ -36,7 +36,8 @@ class MultiProcessCollector:
         ValueError: There is no such directory.
 
     Note: differs
-        The default registry needs no such collector: it yields the same families by itself, and never twice.
+        The default registry needs no such collector: it yields the same families by itself, and never twice. So
+        registering one there does not fail, whatever is in the directory.
     """
 
     def __init__(self, registry: CollectorRegistry | None, path: str | os.PathLike[str] | None = None) -> None:
@@ -110,6 +111,10 @@ class MultiProcessCollector:
                 Sample(name, dict(labels), value) for by_key in merged.values() for (name, labels), value in by_key.items()
             ]
         return metrics.values()
+
+    def describe(self) -> Iterable[Metric]:
+        """Returns nothing: what is in the directory changes."""
+        return []
 
     def collect(self) -> Iterable[Metric]:
         """Returns the merged families of the directory."""

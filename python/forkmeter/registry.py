@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
 from . import _directory
+from ._weak import WeakList
 from .metrics_core import Metric
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class CollectorRegistry:
         self._target_info: dict[str, str] | None = {}
         self._support_collectors_without_names = support_collectors_without_names
         self._collectors_without_names: list[Any] = []
-        _registries.add(weakref.ref(self, _registries.discard))
+        _registries.add(self)
         self.set_target_info(target_info)
 
     def register(self, collector: Collector) -> None:
@@ -279,25 +279,19 @@ def _collect_shared(collectors: Iterable[Any], names: set[str] | None = None) ->
 def _names_of_other_registries() -> set[str]:
     """Returns the names that are registered, but not in the default registry."""
     names: set[str] = set()
-    for registry in _known_registries():
+    for registry in _registries.items():
         if registry is not REGISTRY:
             names.update(registry._names_to_collectors.copy())
     return names.difference(REGISTRY._names_to_collectors.copy())
 
 
-def _known_registries() -> list[CollectorRegistry]:
-    """Returns the registries that live. Copying the references is one step: others may be made at the same time."""
-    return [registry for registry in [reference() for reference in _registries.copy()] if registry is not None]
-
-
 def _renew_locks() -> None:
     """Replaces the locks in a new child, where another thread may have held them."""
-    for registry in _known_registries():
+    for registry in _registries.items():
         registry._lock = _Lock()
 
 
-# References that take themselves out: a `WeakSet` cannot be listed while another thread adds to it.
-_registries: set[weakref.ref[CollectorRegistry]] = set()
+_registries: WeakList[CollectorRegistry] = WeakList()
 os.register_at_fork(after_in_child=_renew_locks)
 
 REGISTRY = CollectorRegistry(auto_describe=True)

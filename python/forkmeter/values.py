@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import warnings
-import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from . import _forkmeter
+from ._weak import WeakList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +108,7 @@ class _ProcessFiles:
         self._identify = process_identifier
         self._identifier = process_identifier()
         self._files: dict[str, MmapedDict] = {}
-        self._values: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._values: WeakList[Any] = WeakList()
 
     def add(self, value: Any) -> None:
         """Opens the file of a new value."""
@@ -138,7 +138,7 @@ class _ProcessFiles:
         if identifier != self._identifier:
             self._identifier = identifier
             self._close_files()
-            for value in list(self._values):
+            for value in self._values.items():
                 value._open()
 
     def _close_files(self) -> None:
@@ -153,14 +153,14 @@ class _ProcessFiles:
             self._values.clear()
 
 
-_all_files: weakref.WeakSet[_ProcessFiles] = weakref.WeakSet()
+_all_files: WeakList[_ProcessFiles] = WeakList()
 # Kept until `close_all_multiprocess_files`, as the classes that use them may be gone before.
 _open_files: list[_ProcessFiles] = []
 
 
 def _renew_locks() -> None:
     """Replaces the locks in a new child, where another thread may have held them."""
-    for files in list(_all_files):
+    for files in _all_files.items():
         files.lock = RLock()
 
 
