@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.machinery import ModuleSpec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ class _Finder:
     ) -> ModuleSpec | None:
         """Claims the alias and its submodules."""
         if fullname == _ALIAS or fullname.startswith(f"{_ALIAS}."):
-            return ModuleSpec(fullname, self)
+            return ModuleSpec(fullname, _LOADER)
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -45,11 +45,13 @@ class _Finder:
     def exec_module(self, module: ModuleType) -> None:
         """Gives the module, which ran already, the spec back that the import system replaced."""
         spec = module.__spec__
-        if spec is not None and spec.loader is self:
+        if spec is not None and spec.loader is _LOADER:
             module.__spec__ = spec.loader_state
 
 
 _FINDER = _Finder()
+# The import system asks for no more of a loader than this one has.
+_LOADER: Any = _FINDER
 
 
 def install_as_prometheus_client() -> None:

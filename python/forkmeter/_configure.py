@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -133,3 +134,7 @@ def status() -> Status:
         problem=problem,
         workers=workers,
     )
+
+
+# What is still kept in memory, because the directory was busy, goes into it now.
+atexit.register(_forkmeter.refresh)

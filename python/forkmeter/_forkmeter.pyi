@@ -1,20 +1,20 @@
 """The native half of the package: private, but documented for those who work on it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, TypeVar
+from typing import Any
+
+from typing_extensions import Self, TypeAlias
 
 from .samples import Exemplar
 
 __version__: str
 
-_Self = TypeVar("_Self", bound="NativeMetric")
-
 # Type, name, help text, unit, multiprocess mode, upper bounds, states.
-_Declaration = tuple[str, str, str, str, str, Sequence[float], Sequence[str]]
+_Declaration: TypeAlias = tuple[str, str, str, str, str, Sequence[float], Sequence[str]]
 # Name, labels, value, timestamp, exemplar.
-RawSample = tuple[str, dict[str, str], float, Optional[float], Optional[Exemplar]]
+RawSample: TypeAlias = tuple[str, dict[str, str], float, float | None, Exemplar | None]
 # Name, help text, type, unit, samples.
-RawFamily = tuple[str, str, str, str, list[RawSample]]
+RawFamily: TypeAlias = tuple[str, str, str, str, list[RawSample]]
 
 def command(argv: Sequence[str]) -> int:
     """Runs the `forkmeter` command, the first of `argv` being its name, and returns its exit code."""
@@ -71,8 +71,8 @@ class NativeMetric:
     def _is_declared(self) -> bool: ...
     @property
     def _origin(self) -> tuple[Any, tuple[str, ...]] | None: ...
-    def __new__(cls: type[_Self], *_args: object, **_kwargs: object) -> _Self: ...
-    def labels(self: _Self, *labelvalues: object, **labelkwargs: object) -> _Self:
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Self:
         """Returns the child for label values, given in order or by name; makes it at the first call."""
 
     def _start_parent(self, label_names: tuple[str, ...], declaration: _Declaration | None) -> None: ...

@@ -34,11 +34,12 @@ from .validation import _validate_exemplar, _validate_labelnames, _validate_metr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, Literal, TypeVar, Union
+    from typing import Any, Literal, Union
+
+    from typing_extensions import Self
 
     from .registry import CollectorRegistry
 
-    Self = TypeVar("Self", bound="MetricWrapperBase")
     MultiprocessMode = Literal[
         "all",
         "liveall",
@@ -206,9 +207,9 @@ class MetricWrapperBase(NativeMetric):
 
     _type: str | None = None
     _reserved_labelnames: Sequence[str] = ()
-    # Every type is made by the common native base; the native bases of the types only add methods.
-    __new__ = NativeMetric.__new__
     if not TYPE_CHECKING:
+        # Every type is made by the common native base; the native bases of the types only add methods.
+        __new__ = NativeMetric.__new__
         _documentation = _Inherited()
         _kwargs = _Inherited()
         _labelnames = _Inherited()
@@ -307,7 +308,7 @@ class MetricWrapperBase(NativeMetric):
             family.add_sample(name + suffix, labels, value, timestamp, exemplar, native_histogram)
         return [family]
 
-    def _new_child(self: Self, *labelvalues: object, **labelkwargs: object) -> Self:
+    def _new_child(self, *labelvalues: object, **labelkwargs: object) -> Self:
         """Checks what `labels` was given, and returns the child, made where there is none."""
         names = self._labelnames
         if not names:
@@ -325,14 +326,14 @@ class MetricWrapperBase(NativeMetric):
             if len(labelvalues) != len(names):
                 raise ValueError("Incorrect label count")
             key = tuple([str(value) for value in labelvalues])
-        children = self._metrics
-        child: Self | None = children.get(key)
+        children: dict[tuple[str, ...], Self] = self._metrics
+        child = children.get(key)
         if child is None:
             # No lock: of two threads that make it at once, one is heard.
             child = children.setdefault(key, self._make_child(key))
         return child
 
-    def _make_child(self: Self, key: tuple[str, ...]) -> Self:
+    def _make_child(self, key: tuple[str, ...]) -> Self:
         cls = type(self)
         if cls.__init__ in _OWN_INITS and cls._metric_init in _OWN_STARTS and self._is_to_be_native():
             child = cls.__new__(cls)
@@ -745,7 +746,7 @@ class Histogram(MetricWrapperBase, NativeHistogram):
             raise ValueError("Buckets not in sorted order")
         if bounds and bounds[-1] != INF:
             bounds.append(INF)
-        if len(bounds) < 2:  # noqa: PLR2004 -- one beside +Inf
+        if len(bounds) < 2:
             raise ValueError("Must have at least two buckets")
         self._upper_bounds = bounds
 

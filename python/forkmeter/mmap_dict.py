@@ -62,8 +62,8 @@ class MmapedDict:
         read_mode: Only read; the file must be there.
     """
 
-    def __init__(self, filename: str | os.PathLike[str], read_mode: bool = False) -> None:  # noqa: FBT001, FBT002
-        self._f: IO[bytes] | None = open(filename, "rb" if read_mode else "a+b")  # noqa: SIM115, PTH123 -- kept open
+    def __init__(self, filename: str | os.PathLike[str], read_mode: bool = False) -> None:
+        self._f: IO[bytes] | None = open(filename, "rb" if read_mode else "a+b")  # noqa: SIM115 -- kept open
         self._fname = filename
         self._capacity = os.fstat(self._f.fileno()).st_size
         if self._capacity == 0:
@@ -91,7 +91,7 @@ class MmapedDict:
         Raises:
             RuntimeError: An entry does not fit into the file; raised where it is met.
         """
-        with open(filename, "rb") as file:  # noqa: PTH123 -- also takes what `open` takes
+        with open(filename, "rb") as file:
             data = file.read(mmap.PAGESIZE)
             (used,) = _USED.unpack_from(data, 0)
             if used > len(data):
@@ -111,12 +111,12 @@ class MmapedDict:
         if end > self._capacity:
             while end > self._capacity:
                 self._capacity *= 2
-            assert self._f is not None  # noqa: S101 -- closed dicts are not written to
+            assert self._f is not None
             self._f.truncate(self._capacity)
             self._m = mmap.mmap(self._f.fileno(), self._capacity)
         self._m[self._used : end] = entry
         self._set_used(end)
-        offset = end - _VALUE.size
+        offset: int = end - _VALUE.size
         self._positions[key] = offset
         return offset
 
@@ -151,9 +151,7 @@ class MmapedDict:
             self._f = None
 
 
-def mmap_key(
-    metric_name: str, name: str, labelnames: Sequence[str], labelvalues: Sequence[str], help_text: str
-) -> str:
+def mmap_key(metric_name: str, name: str, labelnames: Sequence[str], labelvalues: Sequence[str], help_text: str) -> str:
     """Returns the key of one value.
 
     Args:

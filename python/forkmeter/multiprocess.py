@@ -52,7 +52,7 @@ class MultiProcessCollector:
             registry.register(self)
 
     @staticmethod
-    def merge(files: Iterable[str], accumulate: bool = True) -> Iterable[Metric]:  # noqa: FBT001, FBT002
+    def merge(files: Iterable[str], accumulate: bool = True) -> Iterable[Metric]:
         """Merges files of the official client's kind.
 
         Args:
@@ -98,7 +98,7 @@ class MultiProcessCollector:
         return metrics
 
     @staticmethod
-    def _accumulate_metrics(metrics: dict[str, Metric], accumulate: bool) -> Iterable[Metric]:  # noqa: FBT001
+    def _accumulate_metrics(metrics: dict[str, Metric], accumulate: bool) -> Iterable[Metric]:
         """Merges the values of each family that have the same labels."""
         for metric in metrics.values():
             if metric.type == "gauge":
@@ -108,7 +108,9 @@ class MultiProcessCollector:
             else:
                 merged = _add_up((sample.name, _pairs(sample), sample.value) for sample in metric.samples)
             metric.samples = [
-                Sample(name, dict(labels), value) for by_key in merged.values() for (name, labels), value in by_key.items()
+                Sample(name, dict(labels), value)
+                for by_key in merged.values()
+                for (name, labels), value in by_key.items()
             ]
         return metrics.values()
 
@@ -163,9 +165,12 @@ def _merge_gauges(metric: Metric) -> dict[Any, dict[Any, float]]:
             if times.get(key, 0.0) < time:
                 times[key] = time
                 series[key] = sample.value
-        elif key not in series or mode not in {"min", "max"}:
-            series[key] = sample.value
-        elif (sample.value < series[key]) if mode == "min" else (sample.value > series[key]):
+        elif key in series and mode == "min":
+            # Not `min`, which treats NaN in another way.
+            series[key] = sample.value if sample.value < series[key] else series[key]  # noqa: FURB136
+        elif key in series and mode == "max":
+            series[key] = sample.value if sample.value > series[key] else series[key]  # noqa: FURB136
+        else:
             series[key] = sample.value
     return merged
 
@@ -215,9 +220,10 @@ def mark_process_dead(pid: int | str, path: str | os.PathLike[str] | None = None
     Note: differs
         Calling it is not needed: a worker that died, however it did, is noticed.
     """
+    where: Any = path
     if path is None:
         own = _forkmeter.directory()
-        path = own[0] if own else os.environ.get(_VARIABLE, os.environ.get("prometheus_multiproc_dir"))
+        where = own[0] if own else None
     for mode in _LIVE_GAUGE_MULTIPROCESS_MODES:
-        for file in glob.glob(os.path.join(path, f"gauge_{mode}_{pid}.db")):  # type: ignore[arg-type]
+        for file in glob.glob(os.path.join(where, f"gauge_{mode}_{pid}.db")):
             os.remove(file)

@@ -103,6 +103,9 @@ pub(crate) fn intern(
 /// Brings the directory and this process's values together now.
 #[pyfunction]
 pub(crate) fn refresh(py: Python<'_>) {
+    if !mode::is_shared() {
+        return;
+    }
     publish_waiting(py);
     py.detach(|| store().refresh());
 }

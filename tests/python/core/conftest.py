@@ -9,9 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 import forkmeter
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SUBMODULES = (
-    "core registry metrics metrics_core samples exposition openmetrics openmetrics.exposition openmetrics.parser parser "
-    "multiprocess values mmap_dict utils validation context_managers decorator asgi gc_collector platform_collector "
-    "process_collector bridge bridge.graphite"
-).split()
+SUBMODULES = [
+    *("core", "registry", "metrics", "metrics_core", "samples", "exposition", "openmetrics", "openmetrics.exposition"),
+    *("openmetrics.parser", "parser", "multiprocess", "values", "mmap_dict", "utils", "validation", "decorator"),
+    *("context_managers", "gc_collector", "platform_collector", "process_collector", "bridge", "asgi"),
+    "bridge.graphite",
+]
 
 
 def test_every_submodule_is_the_same_object(run_python: Callable[..., str]) -> None:
