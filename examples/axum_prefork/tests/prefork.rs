@@ -126,7 +126,8 @@ fn kill(pid: u32) {
 }
 
 fn counts_survive_workers(flags: &[&str]) {
-    const ANSWERED: &str = "http_requests_total{code=\"200\",method=\"GET\",path=\"/\"}";
+    const ANSWERED: &str = "http_requests_total{method=\"GET\",route=\"/\",status=\"200\"}";
+    const RUNNING: &str = "http_requests_in_progress{method=\"GET\",route=\"/metrics\"}";
     let service = Service::start(flags);
     let (first, mut asked) = service.meet(WORKERS);
     for _ in 0..200 {
@@ -138,7 +139,7 @@ fn counts_survive_workers(flags: &[&str]) {
         assert_eq!(service.value(ANSWERED), Some(asked));
     }
     // The scrape itself is being answered while it counts.
-    assert_eq!(service.value("http_requests_running"), Some(1.0));
+    assert_eq!(service.value(RUNNING), Some(1.0));
 
     let mut killed = BTreeSet::new();
     for victim in first.iter().take(2) {
@@ -156,10 +157,10 @@ fn counts_survive_workers(flags: &[&str]) {
     for _ in 0..20 {
         assert_eq!(service.value(ANSWERED), Some(asked));
     }
-    let observed = "http_request_duration_seconds_count{path=\"/\"}";
+    let observed = "http_request_duration_seconds_count{method=\"GET\",route=\"/\",status=\"200\"}";
     assert_eq!(service.value(observed), Some(asked));
     assert_eq!(service.value("workers_started_total"), Some(5.0));
-    assert_eq!(service.value("http_requests_running"), Some(1.0));
+    assert_eq!(service.value(RUNNING), Some(1.0));
 
     let body = service.try_get("/metrics").unwrap();
     let shown: BTreeSet<u32> = body
