@@ -72,4 +72,18 @@ fn the_default_registry_moves_between_memory_and_directories() {
         "cannot register \"jobs\": already registered: jobs"
     );
     assert!(default_registry().registered("jobs_total").is_some());
+
+    #[cfg(feature = "testing")]
+    {
+        // A test in between starts from zero and leaves no trace.
+        let isolated = forkmeter::testing::isolate();
+        assert!(has("jobs_total 0.0"), "{}", text());
+        jobs.inc();
+        assert!(has("jobs_total 1.0"), "{}", text());
+        drop(isolated);
+        assert_eq!(forkmeter::directory().as_deref(), Some(first.path()));
+        assert!(has("jobs_total 3.0"), "{}", text());
+        jobs.inc();
+        assert!(has("jobs_total 4.0"), "{}", text());
+    }
 }

@@ -6,7 +6,9 @@
 )]
 #![allow(clippy::float_cmp, reason = "counts are exact")]
 
+use std::os::unix::fs::MetadataExt;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -48,6 +50,10 @@ fn child(work: impl FnOnce()) -> i32 {
             std::process::exit(i32::from(done.is_err()));
         }
     }
+}
+
+fn inode(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().ino()
 }
 
 fn wait(pid: i32) {
@@ -139,6 +145,7 @@ fn forked_children_count_in_the_same_directory_and_leave_it() {
     let own = registry();
     let counter = Counter::builder("own", "").register(&own).unwrap();
     REQUESTS.with_label_values(["GET", "/"]).inc();
+    let made = [metrics.directory(), own.directory()].map(inode);
     let mut guards = Some((metrics, own));
     let pid = child(|| {
         REQUESTS.with_label_values(["GET", "/"]).inc();
@@ -153,7 +160,8 @@ fn forked_children_count_in_the_same_directory_and_leave_it() {
     });
     eventually(PATIENCE, || check_sample(&own, "own_total", [], 1.0));
     wait(pid);
-    assert!(metrics.directory().exists() && own.directory().exists());
+    // Not removed and made again, which values would survive too.
+    assert_eq!([metrics.directory(), own.directory()].map(inode), made);
 }
 
 #[test]

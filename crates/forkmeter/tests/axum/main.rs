@@ -10,4 +10,5 @@ mod app;
 mod options;
 mod property;
 mod scrape;
+mod server;
 mod shapes;
