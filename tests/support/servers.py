@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from children import Child, free_port
 from support.celery_files import settings
+from support.processes import is_running, kill
 from support.skipping import skip
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Service:
         for worker in workers:
             if is_running(worker):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker, signal.SIGKILL)
+                    kill(worker)
                     return worker
         raise AssertionError(f"none of {workers} lives\n{self.child.tail()}")
 
@@ -212,17 +213,8 @@ class CeleryService(Service):
         while number not in (noted := dict(self.noted())):
             assert time.monotonic() < deadline, f"task {number} is not done\n{self.child.tail()}"
             time.sleep(0.02)
-        os.kill(noted[number], signal.SIGKILL)
+        kill(noted[number])
         return noted[number]
-
-
-def is_running(pid: int) -> bool:
-    """Tells whether a process lives; one that only waits to be reaped does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rsplit(") ", 1)[1][0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def python(*arguments: str) -> list[str]:

@@ -139,7 +139,6 @@ def test_sums_are_exact(name: str, tmp_path: Path) -> None:
         gauges = [name for name in names if name.startswith("gauge_")]
         assert len(gauges) <= MAX_GAUGE_FILES, names
         assert len(names) - len(gauges) <= MAX_OTHER_FILES, names
-        print(len(run.workers()), names)
 
 
 class Run:
