@@ -99,7 +99,6 @@ WAYS = {
     "gunicorn-gevent": gunicorn("--worker-class", "gevent", max_requests=5),
     "gunicorn-gevent-preload": gunicorn("--worker-class", "gevent", "--preload", max_requests=5),
     "uvicorn": uvicorn(),
-    "granian-asgi": granian("asgi"),
     "granian-wsgi": granian("wsgi"),
     "multiprocessing-fork": processes("fork"),
     "multiprocessing-spawn": processes("spawn", SLOW_MAX_REQUESTS),
