@@ -274,11 +274,14 @@ def finalizers(repetitions: int, names: list[str]) -> None:
         nonlocal died_inside, died
         died += 1
         died_inside += inside
+        if inside and died % 64:
+            # The next one dies a little later, until one has died at each allocation.
+            Dying(act)
         subjects.counter.inc()
         subjects.counters.labels(f"died {died % LABEL_VALUES}").inc()
         subjects.histogram.labels("died").observe(1)
-        if died % 8 == 0:
-            subjects._register()
+        subjects._register()
+        if died % 32 == 0:
             generate_latest(forkmeter.REGISTRY)
 
     operations["labels_of_new_series"] = lambda: subjects.counters.labels(f"new {made % 64}")
@@ -289,7 +292,7 @@ def finalizers(repetitions: int, names: list[str]) -> None:
         before, died_before, died_inside, own = subjects.counter._value.get(), died, 0, 0
         needed = repetitions if name not in {"inc", "dec", "set_most_recent", "state"} else 1
         limit = time.monotonic() + CHILD_ALARM_SECONDS
-        while died_inside < needed and (needed > 1 or own < repetitions):
+        while own < 50 or (died_inside < needed and (needed > 1 or own < repetitions)):
             made += 1
             gc.disable()
             Dying(act)
