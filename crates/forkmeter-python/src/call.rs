@@ -45,7 +45,7 @@ pub(crate) fn call<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let kwargs = kwargs.map_or(std::ptr::null_mut(), |kwargs| kwargs.as_ptr());
+    let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
     let rest = Rest;
     // SAFETY: the interpreter is attached; the objects live for the call, and the arguments may be null.
     let result: *mut ffi::PyObject =

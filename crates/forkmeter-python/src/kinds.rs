@@ -155,12 +155,11 @@ impl NativeGauge {
     fn set(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if let Some(series) = slf.as_super().get().series() {
-            let value = match value.cast_exact::<PyFloat>() {
-                Ok(float) => float.value(),
-                Err(_) => {
-                    let args = PyTuple::new(py, [value])?;
-                    call::call(py.get_type::<PyFloat>().as_any(), &args, None)?.extract()?
-                }
+            let value = if let Ok(float) = value.cast_exact::<PyFloat>() {
+                float.value()
+            } else {
+                let args = PyTuple::new(py, [value])?;
+                call::call(py.get_type::<PyFloat>().as_any(), &args, None)?.extract()?
             };
             series.set(py, 0, value);
             return Ok(());
