@@ -18,7 +18,8 @@ from ._weak import WeakList
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .mmap_dict import MmapedDict
+    from .mmap_dict import MmapedDict as MmapedDict
+    from .mmap_dict import mmap_key as mmap_key
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _DEPRECATED_VARIABLE = "prometheus_multiproc_dir"

@@ -37,6 +37,16 @@ LABEL_VALUES = 20
 KEYS_IN_DIRECTORY = 200
 
 
+def in_turn(*operations: Operation) -> Operation:
+    """Returns one call that makes the given ones, one after the other."""
+
+    def run() -> None:
+        for operation in operations:
+            operation()
+
+    return run
+
+
 class Subjects:
     """One metric of each type, and each public method as a call without arguments."""
 
@@ -99,9 +109,11 @@ class Subjects:
             "observe_summary": lambda: self.summary.labels(self._name()).observe(1),
             "observe_histogram": lambda: self.histogram.labels(self._name()).observe(1),
             "labels": lambda: self.counters.labels(name=self._name()).inc(),
-            "remove": lambda: (self.counters.labels("x").inc(), self.counters.remove("x")),
-            "remove_by_labels": lambda: (self.gauges.labels("x").inc(), self.gauges.remove_by_labels({"name": "x"})),
-            "clear": lambda: (self.gauges.labels(self._name()).inc(), self.gauges.clear()),
+            "remove": in_turn(lambda: self.counters.labels("x").inc(), lambda: self.counters.remove("x")),
+            "remove_by_labels": in_turn(
+                lambda: self.gauges.labels("x").inc(), lambda: self.gauges.remove_by_labels({"name": "x"})
+            ),
+            "clear": in_turn(lambda: self.gauges.labels(self._name()).inc(), self.gauges.clear),
             "info": lambda: self.info.info({"version": self._name()}),
             "state": lambda: self.state.state("green"),
             "time": self._time,

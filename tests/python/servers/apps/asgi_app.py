@@ -34,7 +34,7 @@ async def application(
     await send_named({"type": "http.response.body", "body": b""})
 
 
-@IN_PROGRESS.track_inprogress()  # type: ignore[untyped-decorator]
+@IN_PROGRESS.track_inprogress()
 async def handle(number: int) -> None:
     """Counts a request while others are handled."""
     await asyncio.sleep(0.001)
