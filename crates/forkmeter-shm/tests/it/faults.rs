@@ -1,17 +1,20 @@
 //! What goes wrong around a worker: damaged side files, lost names, moves, removals, races.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use forkmeter_core::store::Store;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, MultiprocessMode};
-use forkmeter_shm::layout::{ENTRY_OVERHEAD, HEADER_SIZE, entry_len};
+use forkmeter_shm::layout::{ENTRY_OVERHEAD, HEADER_SIZE, Mark, entry_len};
 use forkmeter_shm::{Directory, Options, ShmStore, workers};
 
 use crate::children::{descriptor, end_after_seconds, fork, gauge, store_in, value};
+use crate::support::SegmentBytes;
 
 /// Runs in a child of its own, so that what is counted of the process (maps, descriptors) is this test's alone.
 fn alone(work: impl FnOnce()) {
@@ -277,7 +280,7 @@ fn a_series_kept_in_memory_is_removed_for_all_too() {
         store_in(&path).intern(&counters, &["a"]).add(0, 1.0);
     });
     assert_eq!(worker.wait(), 0);
-    thread::sleep(std::time::Duration::from_millis(1100));
+    thread::sleep(Duration::from_millis(1100));
     assert!(store.remove(&counters, &["a"]));
     assert_eq!(value(&store_in(&path), "c_total", "a"), None);
 }
@@ -463,6 +466,11 @@ fn looking_at_a_directory_while_another_thread_joins_it_takes_nobodys_locks() {
                     drop(store_in(directory.path()));
                     store.intern(&levels, &["a"]).set(0, 1.0);
                 }
+                let open = descriptors();
+                for _ in 0..5 {
+                    workers::observe(directory.path()).unwrap();
+                }
+                assert!(descriptors() <= open + 3, "{open}");
                 is_done.store(true, Ordering::Relaxed);
                 // Asked by another process: one's own locks are invisible to oneself.
                 let other = fork(|| {
@@ -611,20 +619,207 @@ fn a_collection_while_values_move_shows_each_once() {
     for label in &labels {
         store.intern(&counters, &[label]).add(0, 1.0);
     }
+    let collections = AtomicU32::new(0);
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
         let deleter = scope.spawn(|| {
             for _ in 0..DELETIONS {
+                // Each collection meets two deletions at most: it need not begin anew for ever.
+                let before = collections.load(Ordering::Relaxed);
                 let _ = fs::remove_file(directory.path().join("counter_shared.db"));
                 store.refresh();
+                let is_same = || collections.load(Ordering::Relaxed) == before;
+                // A collector that failed comes no more.
+                for _ in (0..10_000).take_while(|_| is_same()) {
+                    thread::sleep(Duration::from_millis(1));
+                }
             }
             is_done.store(true, Ordering::Relaxed);
         });
         while !is_done.load(Ordering::Relaxed) {
             for label in ["0", "49"] {
                 assert_eq!(value(&store, "c_total", label), Some(1.0));
+                collections.fetch_add(1, Ordering::Relaxed);
             }
         }
         deleter.join().unwrap();
     });
+}
+
+#[test]
+fn what_a_parent_keeps_in_memory_is_published_by_the_parent_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("metrics");
+    fs::write(&path, "in the way").unwrap();
+    let store = store_in(&path);
+    let counter = store.intern(&descriptor(MetricType::Counter, "c"), &["a"]);
+    counter.add(0, 1.0);
+    assert_eq!(store.kept_series().0, 1);
+    let child = fork(|| {
+        fs::remove_file(&path).unwrap();
+        counter.add(0, 1.0);
+        store.refresh();
+        assert_eq!(store.kept_series(), (0, None));
+        assert_eq!(value(&store, "c_total", "a"), Some(1.0), "the child's own");
+    });
+    assert_eq!(child.wait(), 0);
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(value(&store, "c_total", "a"), Some(2.0));
+}
+
+/// Writes a gauge file `gauge_<stem>.db` with one series of the family `g`.
+fn write_gauge(directory: &Path, stem: &str, mark: Mark, value: f64, timestamp: f64) -> u64 {
+    let path = directory.join(format!("gauge_{stem}.db"));
+    SegmentBytes::new(mark)
+        .with("g", "g", &[("l", "a")], value, timestamp)
+        .write(&path);
+    fs::metadata(path).unwrap().ino()
+}
+
+fn write_journal(directory: &Path, target_inode: u64) {
+    let journal = format!(
+        r#"{{"target": "gauge_sum_retired.db", "target_inode": {target_inode}, "sources": ["gauge_sum_7.db"]}}"#
+    );
+    fs::write(directory.join("forkmeter.fold"), journal).unwrap();
+}
+
+#[test]
+fn a_fold_that_nobody_finished_counts_once() {
+    let gauges = gauge(MetricType::Gauge, "g", MultiprocessMode::Sum);
+    for took_effect in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        write_gauge(path, "sum_7", Mark::Worker(0), 4.0, 0.0);
+        let retired = if took_effect { 5.0 } else { 1.0 };
+        let inode = write_gauge(path, "sum_retired", Mark::Retired, retired, 0.0);
+        write_journal(
+            path,
+            if took_effect {
+                inode
+            } else {
+                inode + 1_000_000
+            },
+        );
+        let store = store_in(path);
+        store.declare(&gauges);
+        assert!(!path.join("forkmeter.fold").exists());
+        assert_eq!(path.join("gauge_sum_7.db").exists(), !took_effect);
+        assert_eq!(value(&store, "g", "a"), Some(5.0), "{took_effect}");
+    }
+}
+
+#[test]
+fn folding_dead_workers_changes_no_value() {
+    // Values of two workers that die one after the other, the later one with the smaller value and time.
+    for (mode, [first, second], expected) in [
+        (MultiprocessMode::Min, [5.0, 3.0], 3.0),
+        (MultiprocessMode::Min, [3.0, 5.0], 3.0),
+        (MultiprocessMode::Max, [5.0, 3.0], 5.0),
+        (MultiprocessMode::Max, [3.0, 5.0], 5.0),
+        (MultiprocessMode::Sum, [3.0, 5.0], 8.0),
+        (MultiprocessMode::MostRecent, [3.0, 5.0], 5.0),
+        (MultiprocessMode::MostRecent, [5.0, 3.0], 5.0),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let gauges = gauge(MetricType::Gauge, "g", mode);
+        for value in [first, second] {
+            let worker = fork(|| {
+                store_in(directory.path())
+                    .intern(&gauges, &["a"])
+                    .set(0, value);
+            });
+            let pid = worker.pid();
+            assert_eq!(worker.wait(), 0);
+            if mode == MultiprocessMode::MostRecent {
+                // The larger value is the later one.
+                let stem = format!("{mode}_{pid}");
+                let file = directory.path().join(format!("gauge_{stem}.db"));
+                let header = fs::read(&file).unwrap()[4..8].try_into().unwrap();
+                write_gauge(
+                    directory.path(),
+                    &stem,
+                    Mark::from_bytes(header),
+                    value,
+                    value,
+                );
+            }
+        }
+        // Whoever comes folds the second one too.
+        let store = store_in(directory.path());
+        store.declare(&gauges);
+        let names = fs::read_dir(directory.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let gauge_files: Vec<_> = names.filter(|name| name.starts_with("gauge_")).collect();
+        assert_eq!(gauge_files, [format!("gauge_{mode}_retired.db")]);
+        assert_eq!(
+            value(&store, "g", "a"),
+            Some(expected),
+            "{mode} {first} {second}"
+        );
+    }
+}
+
+#[test]
+fn a_long_list_of_facts_is_rewritten_with_the_last_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store_in(directory.path());
+    let infos = descriptor(MetricType::Info, "i");
+    let facts = |version: u32| LabelSet::from_pairs([("version", version.to_string())]);
+    store.set_info(&infos, &["removed"], facts(0));
+    store.remove(&infos, &["removed"]);
+    store.set_info(&infos, &["stays"], facts(0));
+    for version in 0..20_000 {
+        store.set_info(&infos, &["changes"], facts(version));
+    }
+    let size = fs::metadata(directory.path().join("forkmeter.meta"))
+        .unwrap()
+        .len();
+    assert!(size <= 1 << 20, "{size}");
+    for store in [&store, &store_in(directory.path())] {
+        let families = store.collect().families;
+        let family = families.iter().find(|family| &*family.name == "i").unwrap();
+        let found: Vec<_> = family
+            .samples
+            .iter()
+            .map(|sample| (sample.labels.get("l"), sample.labels.get("version")))
+            .collect();
+        assert_eq!(
+            found,
+            [(Some("stays"), Some("0")), (Some("changes"), Some("19999"))]
+        );
+    }
+}
+
+static LATER_PLACE: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+#[test]
+fn threads_that_count_while_memory_is_published_lose_nothing() {
+    for round in 0..100 {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ShmStore::new(Options::new(Directory::Follow(|| {
+            LATER_PLACE.lock().unwrap().clone()
+        })));
+        let counter = store.intern(&descriptor(MetricType::Counter, "c"), &["a"]);
+        let is_done = AtomicBool::new(false);
+        let counted: f64 = thread::scope(|scope| {
+            let count = || {
+                let mut count = 0.0;
+                while !is_done.load(Ordering::Relaxed) {
+                    counter.add(0, 1.0);
+                    count += 1.0;
+                }
+                count
+            };
+            let threads = [scope.spawn(count), scope.spawn(count)];
+            thread::sleep(Duration::from_millis(1));
+            *LATER_PLACE.lock().unwrap() = Some(directory.path().to_owned());
+            store.refresh();
+            is_done.store(true, Ordering::Relaxed);
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+        store.refresh();
+        let other = store_in(directory.path());
+        assert_eq!(value(&other, "c_total", "a"), Some(counted), "{round}");
+        *LATER_PLACE.lock().unwrap() = None;
+    }
 }
