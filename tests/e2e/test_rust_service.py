@@ -106,13 +106,13 @@ def test_every_worker_shows_exactly_what_was_answered(service: Service, tmp_path
             answered += len(pids)
             assert not killed & set(pids)
             prometheus.wait_scrape_after(time.time())
-            assert prometheus.query('sum by (job) (http_requests_total{path="/"})') == [answered, answered]
+            assert prometheus.query('sum by (job) (http_requests_total{route="/"})') == [answered, answered]
             if number < ROUNDS - 1:
                 victim = chance.choice(sorted(set(pids)))
                 kill(victim)
                 killed.add(victim)
         assert len(killed) == ROUNDS - 1
-        observed = 'sum by (job) (http_request_duration_seconds_count{path="/"})'
+        observed = 'sum by (job) (http_request_duration_seconds_count{route="/"})'
         assert prometheus.query(observed) == [answered, answered]
         assert prometheus.query('workers_started_total{job="exporter"}') == [WORKERS + len(killed)]
         assert prometheus.one('min_over_time(up{job="exporter"}[1h])') == 1, "a scrape failed"
