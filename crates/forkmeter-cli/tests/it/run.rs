@@ -234,8 +234,9 @@ fn the_terminals_signals_come_once() {
     let script =
         "trap 'echo got INT' INT; echo ready $PPID; until [ -e \"$0.end\" ]; do :; done; exit 6";
     fs::write(&file, script).unwrap();
+    // The shell between the two (script stops with the child that it started) must outlive the signal.
     let inner = format!(
-        "{} run -- sh {}; exit $?",
+        "trap : INT; {} run -- sh {}; exit $?",
         env!("CARGO_BIN_EXE_forkmeter"),
         file.display()
     );
