@@ -19,6 +19,13 @@ fn shell(options: &str, script: &str) -> Command {
     command
 }
 
+/// Returns the command, to be started without the ignored signals that a job in the background inherits: a shell cannot trap them.
+fn with_default_signals(words: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal").args(words);
+    command
+}
+
 /// A run that is under way; killed, with what it started, at the end of its test.
 struct Run {
     child: Child,
@@ -196,7 +203,10 @@ fn signals_are_passed_on() {
         script.extend(["trap 'echo ", signal, "' ", signal, "; "]);
     }
     script += "trap 'exit 5' ALRM; echo $$; while :; do sleep 0.01; done";
-    let mut run = Run::start(&mut shell("", &script));
+    let forkmeter = env!("CARGO_BIN_EXE_forkmeter");
+    let mut run = Run::start(&mut with_default_signals(&[
+        forkmeter, "run", "--", "sh", "-c", &script,
+    ]));
     let pid = run.line();
     for signal in SIGNALS {
         run.signal(&format!("-{signal}"));
@@ -240,16 +250,16 @@ fn the_terminals_signals_come_once() {
         env!("CARGO_BIN_EXE_forkmeter"),
         file.display()
     );
-    let Ok(mut child) = Command::new("script")
-        .args(["-qec", &inner, "/dev/null"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-    else {
+    if Command::new("script").arg("--version").output().is_err() {
         eprintln!("SKIPPED: script is not on the PATH");
         assert!(std::env::var_os("CI").is_none(), "CI skips nothing");
         return;
-    };
+    }
+    let mut child = with_default_signals(&["script", "-qec", &inner, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok);
