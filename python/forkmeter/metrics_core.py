@@ -117,19 +117,10 @@ class _LabelledFamily(Metric):
         return dict(zip(self._labelnames, labelvalues))
 
 
-class UnknownMetricFamily(_LabelledFamily):
-    """A family of numbers that nobody gave a type.
+class _NumberFamily(_LabelledFamily):
+    """What the types with one sample for each label set share."""
 
-    Args:
-        name: Name of the family.
-        documentation: Help text.
-        value: The only value, for a family without labels.
-        labels: Label names, for one with labels; values follow through `add_metric`.
-        unit: Unit.
-
-    Raises:
-        ValueError: Both a value and labels are given, or the name is not allowed.
-    """
+    _type: str
 
     def __init__(
         self,
@@ -139,7 +130,7 @@ class UnknownMetricFamily(_LabelledFamily):
         labels: Sequence[str] | None = None,
         unit: str = "",
     ) -> None:
-        Metric.__init__(self, name, documentation, "unknown", unit)
+        Metric.__init__(self, name, documentation, self._type, unit)
         self._set_labelnames(labels, value)
         if value is not None:
             self.add_metric([], value)
@@ -153,6 +144,23 @@ class UnknownMetricFamily(_LabelledFamily):
             timestamp: When it was taken; None leaves that to the scraper.
         """
         self.samples.append(Sample(self.name, self._labelled(labels), value, timestamp))
+
+
+class UnknownMetricFamily(_NumberFamily):
+    """A family of numbers that nobody gave a type.
+
+    Args:
+        name: Name of the family.
+        documentation: Help text.
+        value: The only value, for a family without labels.
+        labels: Label names, for one with labels; values follow through `add_metric`.
+        unit: Unit.
+
+    Raises:
+        ValueError: Both a value and labels are given, or the name is not allowed.
+    """
+
+    _type = "unknown"
 
 
 # The name from before OpenMetrics.
@@ -213,7 +221,7 @@ class CounterMetricFamily(_LabelledFamily):
             self.samples.append(Sample(self.name + "_created", self._labelled(labels), created, timestamp))
 
 
-class GaugeMetricFamily(_LabelledFamily):
+class GaugeMetricFamily(_NumberFamily):
     """A family of values that go up and down.
 
     Args:
@@ -227,28 +235,7 @@ class GaugeMetricFamily(_LabelledFamily):
         ValueError: Both a value and labels are given, or the name is not allowed.
     """
 
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        value: float | None = None,
-        labels: Sequence[str] | None = None,
-        unit: str = "",
-    ) -> None:
-        Metric.__init__(self, name, documentation, "gauge", unit)
-        self._set_labelnames(labels, value)
-        if value is not None:
-            self.add_metric([], value)
-
-    def add_metric(self, labels: Sequence[str], value: float, timestamp: Timestamp | float | None = None) -> None:
-        """Adds the value of one label set.
-
-        Args:
-            labels: Label values, in the order of the names.
-            value: The value.
-            timestamp: When it was taken; None leaves that to the scraper.
-        """
-        self.samples.append(Sample(self.name, self._labelled(labels), value, timestamp))
+    _type = "gauge"
 
 
 class SummaryMetricFamily(_LabelledFamily):

@@ -1,0 +1,73 @@
+"""Counters."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .._forkmeter import NativeCounter
+from ..context_managers import ExceptionCounter
+from ..samples import Exemplar, Sample
+from ..validation import _validate_exemplar
+from ._attributes import CreatedAttribute, ValueAttribute, created_samples
+from ._base import MetricWrapperBase, quick_start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Union
+
+    ExceptionTypes = Union[type[BaseException], tuple[type[BaseException], ...]]
+
+
+class Counter(MetricWrapperBase, NativeCounter):
+    """Counts events or adds up amounts; only goes up.
+
+    Example:
+        >>> from forkmeter import CollectorRegistry, Counter
+        >>> jobs = Counter("jobs_total", "Jobs that were done.", ["queue"], registry=CollectorRegistry())
+        >>> jobs.labels("mail").inc()
+        >>> jobs.labels(queue="mail").inc(2)
+        >>> jobs.labels("mail")._value.get()
+        3.0
+    """
+
+    _type = "counter"
+    _value = ValueAttribute(0)
+    _created = CreatedAttribute()
+
+    @quick_start
+    def _metric_init(self) -> None:
+        if not self._start_native():
+            self._value = self._new_value("_total")
+            self._created = time.time()
+
+    def _slow_inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        self._raise_if_not_observable()
+        if amount < 0:
+            raise ValueError("Counters can only be incremented by non-negative amounts.")
+        self._value.inc(amount)
+        if exemplar:
+            _validate_exemplar(exemplar)
+            self._value.set_exemplar(Exemplar(exemplar, amount, time.time()))
+
+    def reset(self) -> None:
+        """Sets the counter to zero, for all workers, and its created time to now."""
+        if self._is_native:
+            self.__dict__.pop("_created", None)
+            self._native_reset(time.time())
+        else:
+            self._value.set(0)
+            self._created = time.time()
+
+    def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
+        """Counts exceptions that leave a `with` block or a decorated function.
+
+        Args:
+            exception: The types that count.
+        """
+        self._raise_if_not_observable()
+        return ExceptionCounter(self, exception)
+
+    def _child_samples(self) -> Iterable[Sample]:
+        total = Sample("_total", {}, self._value.get(), None, self._value.get_exemplar())
+        return (total, *created_samples(self))

@@ -1,0 +1,163 @@
+"""Gauges."""
+
+from __future__ import annotations
+
+import time
+import types
+from typing import TYPE_CHECKING
+
+from .._forkmeter import NativeGauge
+from ..context_managers import InprogressTracker, Timer
+from ..registry import REGISTRY
+from ..samples import Sample
+from ._attributes import Inherited, ValueAttribute
+from ._base import MetricWrapperBase, quick_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Literal
+
+    from ..registry import CollectorRegistry
+
+    MultiprocessMode = Literal[
+        "all",
+        "liveall",
+        "min",
+        "livemin",
+        "max",
+        "livemax",
+        "sum",
+        "livesum",
+        "mostrecent",
+        "livemostrecent",
+    ]
+
+
+class Gauge(MetricWrapperBase, NativeGauge):
+    """Holds a value that goes up and down.
+
+    Args:
+        name: Name, without namespace and subsystem.
+        documentation: Help text.
+        labelnames: Names of the labels, in the order in which `labels` takes values.
+        namespace: First part of the full name.
+        subsystem: Second part of the full name.
+        unit: Unit, which becomes the last part of the full name.
+        registry: Where to register it; `None` for nowhere.
+        multiprocess_mode: How values of several workers merge. `all` shows each under a `pid` label; the `live*`
+            modes leave dead workers out.
+
+    Raises:
+        ValueError: A name or the mode is not allowed, or the name is registered already.
+
+    Example:
+        >>> from forkmeter import CollectorRegistry, Gauge
+        >>> busy = Gauge("busy_workers", "Workers with a job.", registry=CollectorRegistry())
+        >>> with busy.track_inprogress():
+        ...     busy._value.get()
+        1.0
+        >>> busy.set(4.5)
+    """
+
+    _type = "gauge"
+    _MULTIPROC_MODES = frozenset(
+        {
+            "all",
+            "liveall",
+            "min",
+            "livemin",
+            "max",
+            "livemax",
+            "sum",
+            "livesum",
+            "mostrecent",
+            "livemostrecent",
+        }
+    )
+    _MOST_RECENT_MODES = frozenset({"mostrecent", "livemostrecent"})
+    _value = ValueAttribute(0)
+    if not TYPE_CHECKING:
+        _is_most_recent = Inherited()
+        _multiprocess_mode = Inherited()
+
+    @quick_start
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: CollectorRegistry | None = REGISTRY,
+        _labelvalues: Sequence[str] | None = None,
+        multiprocess_mode: MultiprocessMode = "all",
+    ) -> None:
+        self._multiprocess_mode = multiprocess_mode
+        if multiprocess_mode not in self._MULTIPROC_MODES:
+            raise ValueError("Invalid multiprocess mode: " + multiprocess_mode)
+        self._is_most_recent = multiprocess_mode in self._MOST_RECENT_MODES
+        super().__init__(name, documentation, labelnames, namespace, subsystem, unit, registry, _labelvalues)
+        self._kwargs["multiprocess_mode"] = multiprocess_mode
+
+    def _type_declaration(self) -> tuple[str, Sequence[float], Sequence[str]]:
+        return (self._multiprocess_mode, (), ())
+
+    def _is_to_be_native(self) -> bool:
+        # A subclass may have modes of its own, which only its own code understands.
+        return super()._is_to_be_native() and self._multiprocess_mode in Gauge._MULTIPROC_MODES
+
+    @quick_start
+    def _metric_init(self) -> None:
+        if not self._start_native():
+            self._value = self._new_value(multiprocess_mode=self._multiprocess_mode)
+
+    def _raise_if_most_recent(self, method: str) -> None:
+        if self._is_most_recent:
+            raise RuntimeError(f"{method} must not be used with the mostrecent mode")
+
+    def _slow_inc(self, amount: float = 1) -> None:
+        self._raise_if_most_recent("inc")
+        self._raise_if_not_observable()
+        self._value.inc(amount)
+
+    def _slow_dec(self, amount: float = 1) -> None:
+        self._raise_if_most_recent("dec")
+        self._raise_if_not_observable()
+        self._value.inc(-amount)
+
+    def _slow_set(self, value: float) -> None:
+        self._raise_if_not_observable()
+        if self._is_most_recent:
+            self._value.set(float(value), timestamp=time.time())
+        else:
+            self._value.set(float(value))
+
+    def set_to_current_time(self) -> None:
+        """Sets the gauge to the Unix time in seconds."""
+        self.set(time.time())
+
+    def track_inprogress(self) -> InprogressTracker:
+        """Adds 1 while a `with` block or a decorated function runs."""
+        self._raise_if_not_observable()
+        return InprogressTracker(self)
+
+    def time(self) -> Timer:
+        """Sets the gauge to the seconds that a `with` block or a decorated function took."""
+        return Timer(self, "set")
+
+    def set_function(self, f: Callable[[], float]) -> None:
+        """Takes the value from a function at every collection; the other methods no longer have an effect.
+
+        Args:
+            f: Returns the value. It may be called from any thread.
+        """
+        self._raise_if_not_observable()
+
+        def samples(_: Gauge) -> Iterable[Sample]:
+            return (Sample("", {}, float(f()), None, None),)
+
+        self._child_samples = types.MethodType(samples, self)  # type: ignore[method-assign]
+
+    def _child_samples(self) -> Iterable[Sample]:
+        return (Sample("", {}, self._value.get(), None, None),)

@@ -1,0 +1,56 @@
+"""Summaries."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .._forkmeter import NativeSummary
+from ..context_managers import Timer
+from ..samples import Sample
+from ._attributes import CreatedAttribute, ValueAttribute, created_samples
+from ._base import MetricWrapperBase, quick_start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Summary(MetricWrapperBase, NativeSummary):
+    """Counts observations and adds them up.
+
+    Example:
+        >>> from forkmeter import CollectorRegistry, Summary
+        >>> sizes = Summary("upload_bytes", "Sizes of uploads.", registry=CollectorRegistry())
+        >>> sizes.observe(512)
+        >>> sizes._sum.get()
+        512.0
+    """
+
+    _type = "summary"
+    _reserved_labelnames = ("quantile",)
+    _count = ValueAttribute(0)
+    _sum = ValueAttribute(1)
+    _created = CreatedAttribute()
+
+    @quick_start
+    def _metric_init(self) -> None:
+        if not self._start_native():
+            self._count = self._new_value("_count")
+            self._sum = self._new_value("_sum")
+            self._created = time.time()
+
+    def _slow_observe(self, amount: float) -> None:
+        self._raise_if_not_observable()
+        self._count.inc(1)
+        self._sum.inc(amount)
+
+    def time(self) -> Timer:
+        """Observes the seconds that a `with` block or a decorated function takes."""
+        return Timer(self, "observe")
+
+    def _child_samples(self) -> Iterable[Sample]:
+        return (
+            Sample("_count", {}, self._count.get(), None, None),
+            Sample("_sum", {}, self._sum.get(), None, None),
+            *created_samples(self),
+        )
