@@ -83,10 +83,10 @@ format: $(BUILD)/tests.stamp
 	$(BIN)/ruff check --fix $(PYTHON_SOURCES)
 	$(BIN)/ruff format $(PYTHON_SOURCES)
 
-.PHONY: demo  ## a FastAPI service with 4 workers, forkmeter beside it; ONCE=1 ends with 0 where the numbers agree
-demo: $(BUILD)/demo.stamp
-	$(CARGO) build --release --package forkmeter-cli
-	@exec $(BIN)/python demo/demo.py --forkmeter "$(CARGO_TARGET_DIR)/release/forkmeter" $(if $(ONCE),--once)
+.PHONY: demo  ## a FastAPI service with 4 workers on forkmeter, and one beside it; ONCE=1 ends with 0 where all numbers agree
+demo: wheel $(BUILD)/demo.stamp
+	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(BUILD)/wheel/*.whl
+	@exec $(BIN)/python demo/demo.py --forkmeter $(BIN)/forkmeter $(if $(ONCE),--once)
 
 .PHONY: bench  ## time forkmeter against its peers in one run, once both sides gave the same samples
 bench: $(BUILD)/demo.stamp

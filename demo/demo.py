@@ -1,7 +1,8 @@
-"""Shows forkmeter beside an application that it does not touch.
+"""Shows forkmeter in an application, and beside one that it does not touch.
 
-An ordinary FastAPI service runs under uvicorn with several workers and `forkmeter serve` stands beside it.
-Requests are sent, and the merged numbers are compared with what was sent.
+The same ordinary FastAPI service runs twice under uvicorn with several workers: on forkmeter, where every worker's
+`/metrics` says the same, and on the official client, with `forkmeter serve` beside it. Requests are sent to both, and
+the merged numbers are compared with what was answered.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from children import Child, ChildFailedError, free_port
-from load import Answered, Outcome, send
+from load import Answered, Outcome, scrape_workers, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 PORT_ATTEMPTS = 5
+START_SECONDS = 60.0
+# What each worker says of itself alone.
+OWN_FAMILIES = ("process_", "python_gc_")
 
 
 class Merged(NamedTuple):
@@ -45,14 +49,19 @@ class Running(NamedTuple):
     port: int
 
 
-def read_exporter(url: str) -> Merged:
-    """Scrapes the exporter once.
+def read_url(url: str) -> str:
+    """Returns what a URL answers."""
+    with urllib.request.urlopen(url, timeout=20) as response:
+        text: str = response.read().decode()
+        return text
+
+
+def merged_numbers(text: str) -> Merged:
+    """Picks the service's numbers out of an exposition.
 
     Args:
-        url: the exporter's `/metrics`.
+        text: the answer of a `/metrics`.
     """
-    with urllib.request.urlopen(url, timeout=20) as response:
-        text = response.read().decode()
     merged = Merged(Counter(), Counter(), 0.0)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -104,6 +113,32 @@ def compare(sent: Outcome, merged: Merged) -> list[str]:
     return wrong
 
 
+def compare_workers(expositions: dict[str, str], workers: int) -> list[str]:
+    """Compares what the workers expose, but for what each says of itself.
+
+    Args:
+        expositions: by worker, the answer of its `/metrics`.
+        workers: how many there should be.
+
+    Returns:
+        One line for each disagreement.
+    """
+    shared = {worker: [line for line in text.splitlines() if not is_own(line)] for worker, text in expositions.items()}
+    first = next(iter(shared), "")
+    wrong = [] if len(shared) == workers else [f"{len(shared)} of {workers} workers answered a scrape"]
+    for worker, lines in shared.items():
+        different = set(lines) ^ set(shared[first])
+        wrong += [f"workers {first} and {worker} differ: {line}" for line in sorted(different)]
+    return wrong
+
+
+def is_own(line: str) -> bool:
+    """Tells whether a line of an exposition belongs to what each worker says of itself alone."""
+    words = line.split(maxsplit=3)
+    name = words[2] if words and words[0] == "#" else line
+    return name.startswith(OWN_FAMILIES)
+
+
 class Demo:
     """Owns the children; `stop` ends them in reverse order."""
 
@@ -118,50 +153,51 @@ class Demo:
         self.folder = folder
         self.forkmeter = forkmeter
         self.workers = workers
-        self.metrics = folder / "metrics"
-        self.metrics.mkdir()
         self.children: list[Child] = []
 
-    def start(self) -> tuple[int, int]:
-        """Starts the service and the exporter, and returns their ports."""
-        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self.metrics)}
-        python = [sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), "service:app"]
-        options = ["--host", "127.0.0.1", "--workers", str(self.workers), "--log-level", "warning"]
+    def start_service(self, name: str, *, on_forkmeter: bool) -> tuple[int, Path]:
+        """Starts the service with all its workers, and returns its port and the directory of its metrics.
+
+        The service counts every request, so asking it whether it is ready would show in its numbers: each worker
+        makes its gauge's file when it has imported the service.
+
+        Args:
+            name: what to call it.
+            on_forkmeter: put forkmeter in the place of the official client.
+        """
+        metrics = self.folder / name
+        metrics.mkdir()
+        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), "service:app"]
+        command += ["--host", "127.0.0.1", "--workers", str(self.workers), "--log-level", "warning"]
+        environment = dict(os.environ)
+        if on_forkmeter:
+            command = [self.forkmeter, "run", "--dir", str(metrics), "--", *command]
+        else:
+            environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         service = self.listen(
-            "uvicorn",
-            lambda port: [*python, *options, "--port", str(port)],
-            ready_path=None,
-            environment=environment,
+            name, lambda port: [*command, "--port", str(port)], ready_path=None, environment=environment
         )
-        self.wait_workers()
+        deadline = time.monotonic() + START_SECONDS
+        while sum(1 for _ in metrics.glob("gauge_livesum_*.db")) < self.workers:
+            service.child.check()
+            if time.monotonic() > deadline:
+                raise ChildFailedError(f"not all workers of {name} started\n{service.child.tail()}")
+            time.sleep(0.05)
+        return service.port, metrics
+
+    def start_exporter(self, metrics: Path) -> int:
+        """Starts the exporter beside a service, and returns its port.
+
+        Args:
+            metrics: the directory of the service's metrics.
+        """
         exporter = self.listen(
-            "forkmeter",
-            lambda port: [
-                self.forkmeter,
-                "serve",
-                str(self.metrics),
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
+            "exporter",
+            lambda port: [self.forkmeter, "serve", str(metrics), f"--web.listen-address=127.0.0.1:{port}"],
             ready_path="/-/ready",
             environment=dict(os.environ),
         )
-        return service.port, exporter.port
-
-    def wait_workers(self, *, timeout_seconds: float = 60.0) -> None:
-        """Waits until every worker has imported the service, which makes its gauge's file.
-
-        The service counts every request, so asking it whether it is ready would show in its numbers.
-
-        Args:
-            timeout_seconds: how long to wait.
-        """
-        deadline = time.monotonic() + timeout_seconds
-        while sum(1 for _ in self.metrics.glob("gauge_livesum_*.db")) < self.workers:
-            for child in self.children:
-                child.check()
-            if time.monotonic() > deadline:
-                raise ChildFailedError(f"not all workers started\n{self.children[0].tail()}")
-            time.sleep(0.05)
+        return exporter.port
 
     def listen(
         self,
@@ -206,39 +242,89 @@ def terminated(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def show_inside(demo: Demo, requests: int) -> tuple[list[str], int]:
+    """Shows the service on forkmeter: whichever worker answers a scrape, it answers for all.
+
+    Args:
+        demo: starts what is needed.
+        requests: how many requests to send.
+
+    Returns:
+        One line for each disagreement, and the service's port.
+    """
+    print(f"\n1. The service on forkmeter, {demo.workers} workers: /metrics of every one of them", flush=True)
+    port, metrics = demo.start_service("on-forkmeter", on_forkmeter=True)
+    sent = send_timed(port, requests)
+    expositions = scrape_workers(port, demo.workers)
+    wrong = compare_workers(expositions, demo.workers)
+    for worker, text in expositions.items():
+        total = sum(merged_numbers(text).requests.values())
+        print(f"  worker {worker:<8} says that {total} requests were answered")
+        if total != sum(sent.answered.values()):
+            wrong.append(f"worker {worker} says {total} requests")
+    print(f"  all {len(expositions)} expositions are {'NOT ' if wrong else ''}equal (process_* and python_gc_* apart)")
+    print(f"  {sum(1 for _ in metrics.glob('*.db'))} files of {demo.workers} workers")
+    return wrong + compare(sent, merged_numbers(next(iter(expositions.values()), ""))), port
+
+
+def show_beside(demo: Demo, requests: int) -> tuple[list[str], int, int]:
+    """Shows the same service on the official client, and the exporter that merges its files.
+
+    Args:
+        demo: starts what is needed.
+        requests: how many requests to send.
+
+    Returns:
+        One line for each disagreement, the service's port and the exporter's.
+    """
+    print(f"\n2. The service on the official client, {demo.workers} workers: forkmeter serve beside it", flush=True)
+    port, metrics = demo.start_service("on-the-official-client", on_forkmeter=False)
+    exporter = demo.start_exporter(metrics)
+    sent = send_timed(port, requests)
+    began = time.perf_counter()
+    text = read_url(f"http://127.0.0.1:{exporter}/metrics")
+    files = sum(1 for _ in metrics.glob("*.db"))
+    print(f"  {files} files of {demo.workers} workers merged in {(time.perf_counter() - began) * 1e3:.1f} ms")
+    return compare(sent, merged_numbers(text)), port, exporter
+
+
+def send_timed(port: int, requests: int) -> Outcome:
+    """Sends the requests and says how long that took.
+
+    Args:
+        port: where the service listens.
+        requests: how many to send.
+    """
+    began = time.perf_counter()
+    sent = send(port, requests)
+    print(f"  {requests} requests sent in {time.perf_counter() - began:.1f} s")
+    return sent
+
+
 def run(demo: Demo, *, requests: int, once: bool) -> int:
-    """Starts everything, sends the requests, compares, and stays up unless told otherwise.
+    """Shows both, and stays up unless told otherwise.
 
     Args:
         demo: what to start.
-        requests: how many requests to send.
+        requests: how many requests to send to each service.
         once: end after the comparison.
 
     Returns:
         The exit code.
     """
-    service, exporter = demo.start()
-    metrics_url = f"http://127.0.0.1:{exporter}/metrics"
-    print(f"uvicorn with {demo.workers} workers runs on http://127.0.0.1:{service}")
-    print(f"forkmeter stands beside it on    http://127.0.0.1:{exporter}/")
-    began = time.perf_counter()
-    sent = send(service, requests)
-    print(f"{requests} requests sent in {time.perf_counter() - began:.1f} s", end="; ")
-    began = time.perf_counter()
-    merged = read_exporter(metrics_url)
-    files = sum(1 for _ in demo.metrics.glob("*.db"))
-    print(f"{files} files of {demo.workers} workers merged in {(time.perf_counter() - began) * 1e3:.1f} ms")
-    wrong = compare(sent, merged)
+    wrong_inside, service = show_inside(demo, requests)
+    wrong_beside, official, exporter = show_beside(demo, requests)
+    wrong = wrong_inside + wrong_beside
     if wrong:
         print("\nThe numbers do NOT agree:", *wrong, sep="\n  ")
         return 1
     print("\nThe numbers agree.")
     if once:
         return 0
-    print(f"\n  the service     http://127.0.0.1:{service}/docs")
-    print(f"  merged metrics  {metrics_url}")
-    print(f"  landing page    http://127.0.0.1:{exporter}/")
-    print(f"  the directory   {demo.metrics}")
+    print(f"\n  the service on forkmeter            http://127.0.0.1:{service}/docs")
+    print(f"  its metrics, of whichever worker    http://127.0.0.1:{service}/metrics/")
+    print(f"  the service on the official client  http://127.0.0.1:{official}/docs")
+    print(f"  the exporter beside it              http://127.0.0.1:{exporter}/")
     print("\nCtrl-C ends it.", flush=True)
     while True:
         for child in demo.children:
@@ -251,7 +337,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--forkmeter", default="forkmeter", help="path of the command")
     parser.add_argument("--workers", type=int, default=4, help="uvicorn workers")
-    parser.add_argument("--requests", type=int, default=4000, help="requests to send")
+    parser.add_argument("--requests", type=int, default=4000, help="requests to send to each service")
     parser.add_argument("--once", action="store_true", help="end after the comparison; 0 where all agrees")
     arguments = parser.parse_args()
     # Said explicitly: a shell that starts this in the background has SIGINT ignored.

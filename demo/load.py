@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 THREADS = 8
 TIMEOUT_SECONDS = 20
+SCRAPE_ROUNDS = 200
 
 
 class Answered(NamedTuple):
@@ -37,6 +38,36 @@ def one_request(random_source: random.Random) -> tuple[str, str, str]:
     if share < 0.95:
         return "GET", "/report", "/report"
     return "GET", "/stock", "/stock"
+
+
+def scrape_workers(port: int, workers: int) -> dict[str, str]:
+    """Scrapes until every worker has answered once, and returns the answers by worker.
+
+    Args:
+        port: where the workers listen together.
+        workers: how many there are; fewer are returned where some do not answer in `SCRAPE_ROUNDS` rounds.
+    """
+    seen: dict[str, str] = {}
+
+    def scrape() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", "/metrics/", headers={"Connection": "close"})
+            response = connection.getresponse()
+            seen[response.headers["X-Worker"]] = response.read().decode()
+        finally:
+            connection.close()
+
+    for _ in range(SCRAPE_ROUNDS):
+        # Several at once: the kernel gives single connections to the same worker again and again.
+        threads = [threading.Thread(target=scrape) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if len(seen) >= workers:
+            break
+    return seen
 
 
 def send(port: int, count: int, *, seed: int = 1) -> Outcome:

@@ -1,6 +1,7 @@
-"""An ordinary FastAPI service that counts with the official client and knows nothing of forkmeter.
+"""An ordinary FastAPI service that counts with `prometheus_client` and knows nothing of forkmeter.
 
-Run it with `PROMETHEUS_MULTIPROC_DIR` set: `uvicorn --workers 4 service:app`.
+Run it with `PROMETHEUS_MULTIPROC_DIR` set: `uvicorn --workers 4 service:app`, and beside it `forkmeter serve`.
+Or on forkmeter: `forkmeter run -- uvicorn --workers 4 service:app`; then `/metrics` of every worker is right.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, make_asgi_app
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,16 +31,19 @@ IN_PROGRESS = Gauge(
 )
 
 app = FastAPI(title="forkmeter demo")
+app.mount("/metrics", make_asgi_app())
 
 
 @app.middleware("http")
 async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Counts a request before its answer leaves, so that whoever has the answer finds it counted."""
+    if request.url.path.startswith("/metrics"):
+        return await tell_worker(call_next, request)
     started = time.perf_counter()
     status = 500
     IN_PROGRESS.inc()
     try:
-        response = await call_next(request)
+        response = await tell_worker(call_next, request)
         status = response.status_code
         return response
     finally:
@@ -47,6 +51,13 @@ async def measure(request: Request, call_next: Callable[[Request], Awaitable[Res
         route = getattr(request.scope.get("route"), "path", "unknown")
         DURATION.labels(route).observe(time.perf_counter() - started)
         REQUESTS.labels(request.method, route, str(status)).inc()
+
+
+async def tell_worker(call_next: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """Answers, and says in a header which worker did."""
+    response = await call_next(request)
+    response.headers["X-Worker"] = str(os.getpid())
+    return response
 
 
 @app.get("/items/{item}")
@@ -65,9 +76,9 @@ async def order() -> dict[str, str]:
 
 @app.get("/report")
 async def report() -> dict[str, int]:
-    """Works for a moment, and says which worker it was."""
+    """Works for a moment."""
     await asyncio.sleep(0.005)
-    return {"worker": os.getpid()}
+    return {"orders": 1}
 
 
 @app.get("/stock")

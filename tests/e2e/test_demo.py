@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import Merged, compare
+from demo import Merged, compare, compare_workers
 from load import Answered, Outcome
 from support.forkmeter import command
 
@@ -22,17 +22,19 @@ ITEMS = Answered("GET", "/items/{item}", "200")
 
 
 def test_the_demo_agrees() -> None:
-    """With `--once` the demo sends, compares, prints a table and ends with 0."""
+    """With `--once` the demo sends, compares, prints tables and ends with 0."""
     done = subprocess.run(
         [sys.executable, str(DEMO), "--forkmeter", command(), "--once", "--requests", "1000"],
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=150,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The numbers agree." in done.stdout
-    assert re.search(r"GET +/items/\{item\} +200 +(\d+) +\1\n", done.stdout)
+    assert len(re.findall(r"GET +/items/\{item\} +200 +(\d+) +\1\n", done.stdout)) == 2
+    assert len(re.findall(r"worker \d+ +says that 1000 requests", done.stdout)) == 4
+    assert "all 4 expositions are equal" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,15 @@ def test_the_demo_notices_disagreement(sent: Outcome, merged: Merged) -> None:
     assert compare(sent, merged)
 
 
+def test_the_demo_notices_workers_that_differ() -> None:
+    """A missing worker or a single other value is seen; what a worker says of itself alone is left out."""
+    text = "# TYPE process_open_fds gauge\nprocess_open_fds {}\nx_total {}\n"
+    assert not compare_workers({"7": text.format(1, 2), "8": text.format(3, 2)}, 2)
+    assert compare_workers({"7": text.format(1, 2), "8": text.format(1, 3)}, 2)
+    assert compare_workers({"7": text.format(1, 2)}, 2)
+    assert compare_workers({}, 2)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_stays_behind(tmp_path: Path, how: signal.Signals) -> None:
     """Ctrl-C, a termination or a kill of the demo ends the service with all its workers, and the exporter."""
@@ -67,7 +78,7 @@ def test_nothing_stays_behind(tmp_path: Path, how: signal.Signals) -> None:
             if "Ctrl-C ends it." in line:
                 break
         started = processes_of(tmp_path)
-        assert len(started) >= 6, "the supervisor, four workers and the exporter"
+        assert len(started) >= 12, "two supervisors with four workers each, forkmeter run, and the exporter"
         demo.send_signal(how)
         code = demo.wait(60)
     deadline = time.monotonic() + 30

@@ -35,7 +35,8 @@ class Fleet:
         """Starts all of it."""
         self.demo = Demo(folder, command(), WORKERS)
         try:
-            self.service_port, self.exporter_port = self.demo.start()
+            self.service_port, self.metrics = self.demo.start_service("service", on_forkmeter=False)
+            self.exporter_port = self.demo.start_exporter(self.metrics)
             (folder / "prometheus").mkdir()
             self.prometheus = Prometheus(folder / "prometheus", exporter=self.exporter_port)
             # It finds its target only seconds after its start.
@@ -46,7 +47,7 @@ class Fleet:
 
     def workers(self) -> list[int]:
         """Returns the process ids of the workers that live and have imported the service."""
-        tags = [path.stem.rsplit("_", 1)[1] for path in self.demo.metrics.glob("gauge_livesum_*.db")]
+        tags = [path.stem.rsplit("_", 1)[1] for path in self.metrics.glob("gauge_livesum_*.db")]
         return [int(tag) for tag in tags if is_running(int(tag))]
 
     def wait_workers(self, count: int) -> list[int]:
