@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
-# Not part of `make test` yet: see the open points of the Python package in CHANGELOG.md.
+# Not part of `make test` yet.
 SLOW_PYTHON_TESTS := tests/python/safety tests/python/servers
 PYTHON_SOURCES := tests demo benches crates/forkmeter-cli/src/run
 
