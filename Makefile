@@ -18,7 +18,7 @@ PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
 # Not part of `make test` yet.
-SLOW_PYTHON_TESTS := tests/python/safety tests/python/servers
+SLOW_PYTHON_TESTS := tests/python/safety
 PYTHON_SOURCES := tests demo benches crates/forkmeter-cli/src/run
 
 # The oracle tests of the crates run the official client in this interpreter.
@@ -51,7 +51,7 @@ test-python: $(BUILD)/tests.stamp $(BUILD)/maturin.stamp
 	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
 	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests $(SLOW_PYTHON_TESTS:%=--ignore=%))
 
-.PHONY: test-slow  ## the Python package under real servers, and its deadlock and leak tests: many minutes
+.PHONY: test-slow  ## the Python package's deadlock and leak tests: many minutes
 test-slow:
 	@$(MAKE) test-python PYTEST_ARGS="$(SLOW_PYTHON_TESTS)"
 

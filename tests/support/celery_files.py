@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 
-def settings(folder: str) -> dict[str, Any]:
+def settings(folder: str, *, sends_to: str = "queue") -> dict[str, Any]:
     """Returns the configuration of either side.
 
     Args:
         folder: where both keep their files; subfolders are made.
+        sends_to: the subfolder for messages to the other side, which takes them from `queue`.
     """
-    folders = {name: Path(folder) / name for name in ("queue", "control", "results")}
+    folders = {name: Path(folder) / name for name in ("queue", sends_to, "control", "results")}
     for path in folders.values():
         path.mkdir(parents=True, exist_ok=True)
-    queue = str(folders["queue"])
     return {
         "broker_url": "filesystem://",
         "broker_transport_options": {
-            "data_folder_in": queue,
-            "data_folder_out": queue,
+            "data_folder_in": str(folders["queue"]),
+            "data_folder_out": str(folders[sends_to]),
             "control_folder": str(folders["control"]),
             "polling_interval": 0.02,
         },
@@ -28,4 +28,6 @@ def settings(folder: str) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         # No limit: with one, files wait for two seconds whenever it is reached.
         "worker_prefetch_multiplier": 0,
+        # How long to wait for the result of a task whose worker was killed, before it counts as lost.
+        "worker_lost_wait": 0.2,
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import importlib.metadata
 import os
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from children import Child, free_port
 from support.celery_files import settings
-from support.processes import is_running, kill
 from support.skipping import skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from celery.result import AsyncResult
     from typing_extensions import Self
 
 TESTS = Path(__file__).parent.parent
 APPS = TESTS / "python" / "servers" / "apps"
 CLIENT_THREADS = 6
 TIMEOUT_SECONDS = 30
+PAUSE_SECONDS = 0.01
 
 
 class Answer(NamedTuple):
@@ -36,15 +37,24 @@ class Answer(NamedTuple):
     text: str
 
 
+class Note(NamedTuple):
+    """A line of the journal, in which workers write down what they count."""
+
+    event: str
+    number: int
+    worker: int
+
+
 class Service:
     """A program of several workers, in a session of its own, which counts in a directory of its own."""
 
-    def __init__(self, folder: Path, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, command: Sequence[str], *, unedited: bool) -> None:
         """Starts the program; skips the test where forkmeter is not installed.
 
         Args:
             folder: an empty folder for its metrics, journal and log.
             command: the program and its arguments.
+            unedited: whether the program has the official client's name, and runs under `forkmeter run`.
         """
         try:
             importlib.metadata.distribution("forkmeter")
@@ -56,41 +66,33 @@ class Service:
         self.journal.touch()
         environment = {
             **os.environ,
-            "PROMETHEUS_MULTIPROC_DIR": str(self.metrics),
+            "APP_CLIENT": "forkmeter",
             "APP_JOURNAL": str(self.journal),
             "APP_FOLDER": str(folder),
             "PYTHONPATH": os.pathsep.join([str(APPS), str(TESTS)]),
             "PYTHONUNBUFFERED": "1",
         }
+        if unedited:
+            environment["APP_CLIENT"] = "prometheus_client"
+            command = python("-m", "forkmeter", "run", "--dir", str(self.metrics), "--", *command)
+        else:
+            environment["PROMETHEUS_MULTIPROC_DIR"] = str(self.metrics)
         self.child = Child("service", command, folder / "service.log", environment=environment)
 
-    def ask(self, paths: Iterable[str]) -> list[Answer]:
-        """Asks for many paths, some at once, and waits for all answers.
+    def ask(self, path: str) -> Answer | None:
+        """Asks once, and waits for the answer; there is none where the worker ended before it gave it.
+
+        Any number of threads may ask at once.
 
         Args:
-            paths: `/metrics`, or `/work?number=N`.
+            path: `/metrics`, or `/work?number=N&victim=PID`.
         """
         raise NotImplementedError
 
-    def kill(self, workers: Iterable[int], number: int) -> int:
-        """Kills a worker while no request waits for its answer, and returns its process id.
-
-        Args:
-            workers: the first of these that was not recycled meanwhile is killed.
-            number: a request that the service may handle on this occasion.
-        """
-        del number
-        for worker in workers:
-            if is_running(worker):
-                with contextlib.suppress(ProcessLookupError):
-                    kill(worker)
-                    return worker
-        raise AssertionError(f"none of {workers} lives\n{self.child.tail()}")
-
-    def noted(self) -> list[tuple[int, int]]:
-        """Returns what was counted, as the workers wrote it down: numbers of requests, with the worker's process id."""
+    def notes(self) -> list[Note]:
+        """Returns what workers wrote down until now."""
         lines = [line.split() for line in self.journal.read_text(encoding="utf-8").splitlines()]
-        return [(int(number), int(worker)) for number, worker in lines]
+        return [Note(event, int(number), int(worker)) for event, number, worker in lines]
 
     def scrape_workers(self, count: int) -> dict[int, str]:
         """Scrapes until so many workers have answered since the call, and returns what each said last.
@@ -100,22 +102,27 @@ class Service:
         """
         deadline = time.monotonic() + TIMEOUT_SECONDS
         answers: dict[int, str] = {}
-        while len(answers) < count:
-            assert time.monotonic() < deadline, f"only {list(answers)} answer\n{self.child.tail()}"
-            answers.update(self.ask(["/metrics"] * 2 * count))
+        with ThreadPoolExecutor(CLIENT_THREADS) as threads:
+            while len(answers) < count:
+                assert time.monotonic() < deadline, f"only {list(answers)} answer\n{self.child.tail()}"
+                for answer in threads.map(self.ask, ["/metrics"] * 2 * count):
+                    if answer is not None:
+                        answers[answer.worker] = answer.text
         return answers
 
     def stop(self) -> None:
         """Ends the program, politely first, and then whatever is left of its process group."""
         process = self.child.process
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGTERM)
+        if process.poll() is not None:
+            # Nothing is known any more of who its id stands for.
+            return
+        os.kill(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + 10
         # It is not reaped yet, so that its id, which is the group's, stays its own.
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             if time.monotonic() > deadline:
                 break
-            time.sleep(0.02)
+            time.sleep(PAUSE_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -131,90 +138,96 @@ class Service:
 class WebService(Service):
     """A web service."""
 
-    def __init__(self, folder: Path, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, command: Sequence[str], *, unedited: bool) -> None:
         """Starts the service and waits until it answers.
 
         Args:
             folder: an empty folder.
             command: in which `{port}` stands for the port to listen on, at 127.0.0.1.
+            unedited: whether it has the official client's name.
         """
         self.port = free_port()
-        super().__init__(folder, [part.replace("{port}", str(self.port)) for part in command])
+        filled = [part.replace("{port}", str(self.port)) for part in command]
+        super().__init__(folder, filled, unedited=unedited)
         try:
             self.child.wait_ready(self.port, "/metrics")
         except BaseException:
             self.stop()
             raise
 
-    def ask(self, paths: Iterable[str]) -> list[Answer]:
-        """Asks for each path on a connection of its own, so that every worker gets its part."""
-        with ThreadPoolExecutor(CLIENT_THREADS) as threads:
-            return list(threads.map(self._ask, paths))
-
-    def _ask(self, path: str) -> Answer:
-        """Asks until there is an answer: servers drop connections while they recycle workers."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
-            try:
-                connection.request("GET", path, headers={"Connection": "close"})
-                response = connection.getresponse()
-                text = response.read().decode()
-            except (OSError, http.client.HTTPException) as error:
-                self.child.check()
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"no answer to {path}\n{self.child.tail()}") from error
-                time.sleep(0.02)
-            else:
-                assert response.status == 200, f"{path}: {response.status} {text}\n{self.child.tail()}"
-                return Answer(int(response.headers["X-Worker"]), text)
-            finally:
-                connection.close()
+    def ask(self, path: str) -> Answer | None:
+        """Asks on a connection of its own, so that every worker gets its part."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            text = response.read().decode()
+        except TimeoutError as error:
+            raise AssertionError(f"no answer to {path}\n{self.child.tail()}") from error
+        except (OSError, http.client.HTTPException):
+            # Its worker was killed, or the server dropped the connection when it recycled the worker.
+            self.child.check()
+            time.sleep(PAUSE_SECONDS)
+            return None
+        finally:
+            connection.close()
+        assert response.status == 200, f"{path}: {response.status} {text}\n{self.child.tail()}"
+        return Answer(int(response.headers["X-Worker"]), text)
 
 
 class CeleryService(Service):
     """A celery worker; paths are tasks."""
 
-    def __init__(self, folder: Path, command: Sequence[str]) -> None:
+    def __init__(self, folder: Path, command: Sequence[str], *, unedited: bool) -> None:
         """Starts the worker and waits until it does a task."""
         # Not before it is needed: it takes a while.
         from celery import Celery  # noqa: PLC0415
 
-        super().__init__(folder, command)
+        super().__init__(folder, command, unedited=unedited)
+        self.folder = folder
+        self.sending = threading.Lock()
         self.client = Celery("client")
-        self.client.conf.update(settings(str(folder)))
+        self.client.conf.update(settings(str(folder), sends_to="outbox"))
         try:
-            self.ask(["/metrics"])
+            self.ask("/metrics")
         except BaseException:
             self.stop()
             raise
 
-    def ask(self, paths: Iterable[str]) -> list[Answer]:
-        """Sends a task for each path, and waits for all results."""
-        results = []
-        for path in paths:
-            name, _, number = path.lstrip("/").partition("?number=")
-            results.append(self.client.send_task(name, [int(number)] if number else []))
+    def ask(self, path: str) -> Answer | None:
+        """Sends a task and waits for its result."""
+        from billiard.exceptions import WorkerLostError  # noqa: PLC0415
+
+        result = self._send(path)
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not all(result.ready() for result in results):
+        while not _is_there(result):
             self.child.check()
-            assert time.monotonic() < deadline, f"tasks are not done\n{self.child.tail()}"
-            time.sleep(0.02)
-        return [Answer(*result.get(timeout=1)) for result in results]
+            assert time.monotonic() < deadline, f"{path} is not done\n{self.child.tail()}"
+            time.sleep(PAUSE_SECONDS)
+        try:
+            return Answer(*result.get(timeout=1))
+        except WorkerLostError:
+            return None
 
-    def kill(self, workers: Iterable[int], number: int) -> int:
-        """Kills a worker that has just counted the task `number`, in the middle of it.
+    def _send(self, path: str) -> AsyncResult:
+        """Sends a task; its message comes to the queue when it is whole, for celery reads what it finds."""
+        name, _, query = path.lstrip("/").partition("?")
+        arguments = [int(part.partition("=")[2]) for part in query.split("&") if part]
+        with self.sending:
+            result = self.client.send_task(name, arguments)
+            for message in (self.folder / "outbox").iterdir():
+                message.rename(self.folder / "queue" / message.name)
+        return result
 
-        An idle one may hold the lock with which celery's workers take tasks, and would take it into its grave.
-        """
-        del workers
-        self.client.send_task("hang", [number])
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while number not in (noted := dict(self.noted())):
-            assert time.monotonic() < deadline, f"task {number} is not done\n{self.child.tail()}"
-            time.sleep(0.02)
-        kill(noted[number])
-        return noted[number]
+
+def _is_there(result: AsyncResult) -> bool:
+    from kombu.exceptions import DecodeError  # noqa: PLC0415
+
+    try:
+        return bool(result.ready())
+    except DecodeError:
+        # It is being written.
+        return False
 
 
 def python(*arguments: str) -> list[str]:

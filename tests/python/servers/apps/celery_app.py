@@ -6,8 +6,7 @@ import os
 import time
 
 from celery import Celery
-from counting import work
-from forkmeter import REGISTRY, generate_latest
+from counting import scrape, work
 
 from support.celery_files import settings
 
@@ -16,17 +15,10 @@ app.conf.update(settings(os.environ["APP_FOLDER"]))
 
 
 @app.task(name="work")  # type: ignore[untyped-decorator]
-def work_task(number: int) -> tuple[int, str]:
+def work_task(number: int, victim: int) -> tuple[int, str]:
     """Handles one task; answers with the worker's process id."""
-    work(number)
+    work(number, victim)
     return os.getpid(), ""
-
-
-@app.task(name="hang")  # type: ignore[untyped-decorator]
-def hang_task(number: int) -> None:
-    """Handles one task, and does not come to its end."""
-    work(number)
-    time.sleep(600)
 
 
 @app.task(name="metrics")  # type: ignore[untyped-decorator]
@@ -34,4 +26,4 @@ def metrics_task() -> tuple[int, str]:
     """Answers with the worker's process id and what a scrape of it gives."""
     # Long enough that one worker does not take all such tasks.
     time.sleep(0.05)
-    return os.getpid(), generate_latest(REGISTRY).decode()
+    return os.getpid(), scrape()

@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from counting import work
-from forkmeter import make_wsgi_app
+from counting import make_wsgi_app, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ METRICS = make_wsgi_app()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answers `/work?number=N` and `/metrics`; a header names the worker."""
+    """Answers `/work?number=N&victim=PID` and `/metrics`; a header names the worker."""
 
     def start(status: str, headers: list[tuple[str, str]]) -> Any:
         return start_response(status, [*headers, ("X-Worker", str(os.getpid()))])
@@ -24,6 +23,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if environ["PATH_INFO"] == "/metrics":
         answer: Iterable[bytes] = METRICS(environ, start)
         return answer
-    work(int(parse_qs(environ["QUERY_STRING"])["number"][0]))
+    query = parse_qs(environ["QUERY_STRING"])
+    work(int(query["number"][0]), int(query["victim"][0]))
     start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
     return [b""]
