@@ -1,13 +1,17 @@
 """The native half of the package: private, but documented for those who work on it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar
 
 from typing_extensions import Self, TypeAlias
 
 from .samples import Exemplar
 
 __version__: str
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+ExceptionTypes: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
 # Type, name, help text, unit, multiprocess mode, upper bounds, states.
 _Declaration: TypeAlias = tuple[str, str, str, str, str, Sequence[float], Sequence[str]]
@@ -45,6 +49,113 @@ def collect_store() -> tuple[list[RawFamily], list[str]]:
 
 def collect_directory(path: str) -> list[RawFamily]:
     """Reads any directory."""
+
+def follow_clock(namespace: dict[str, Any]) -> None:
+    """Has timers read `default_timer` in a namespace, whenever something else than now stands there."""
+
+class ExceptionCounter:
+    """Counts the exceptions that leave a block or a function; they go on their way.
+
+    Args:
+        counter: The counter to increment.
+        exception: Which exceptions count, subclasses included.
+    """
+
+    @property
+    def _counter(self) -> Any: ...
+    @property
+    def _exception(self) -> Any: ...
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def __init__(self, counter: Any, exception: ExceptionTypes) -> None: ...
+    def __enter__(self) -> None:
+        """Does nothing."""
+
+    def __exit__(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]:
+        """Counts the exception if it is one of those, and lets it pass."""
+
+    def __call__(self, f: _F) -> _F:
+        """Decorates a function of any kind.
+
+        Note: differs
+            An exception of a coroutine, a generator or an asynchronous generator counts when it is raised; the
+            official client sees only those of the call that makes the object.
+        """
+
+class InprogressTracker:
+    """Keeps a gauge at the number of blocks or runs that are under way.
+
+    Args:
+        gauge: The gauge.
+    """
+
+    _gauge: Any
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def __init__(self, gauge: Any) -> None: ...
+    def __enter__(self) -> None:
+        """Increments the gauge."""
+
+    def __exit__(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Decrements the gauge."""
+
+    def __call__(self, f: _F) -> _F:
+        """Decorates a function of any kind.
+
+        Note: differs
+            A coroutine, a generator or an asynchronous generator is in progress from its first step to its last; the
+            official client counts only the call that makes the object.
+        """
+
+class Timer:
+    """Measures how long a block or a run takes, in seconds, and hands that to a metric.
+
+    Args:
+        metric: The metric; `labels` may choose the series later.
+        callback_name: Its method that takes the seconds, such as `observe` or `set`.
+    """
+
+    duration: float | None
+    _metric: Any
+    _callback_name: str
+    _start: float
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def __init__(self, metric: Any, callback_name: str) -> None: ...
+    def _new_timer(self) -> Timer: ...
+    def __enter__(self) -> Self:
+        """Starts the clock."""
+
+    def __exit__(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stops the clock, keeps the seconds in `duration` and hands them over, also after an exception."""
+
+    def labels(self, *args: Any, **kw: Any) -> None:
+        """Chooses the series, at the latest inside the block.
+
+        Args:
+            *args: Label values, in the order of the names.
+            **kw: Label values by name.
+        """
+
+    def __call__(self, f: _F) -> _F:
+        """Decorates a function of any kind; each run has a timer of its own.
+
+        Note: differs
+            A coroutine, a generator or an asynchronous generator is timed from its first step to its last; the
+            official client times the call that makes the object.
+        """
 
 class NativeValue:
     """One value of a metric: `get`, `set`, `inc` and its exemplar."""
@@ -104,6 +215,8 @@ class NativeCounter(NativeMetric):
             ValueError: The amount is negative, the metric lacks label values, or the exemplar is not allowed.
         """
 
+    def _count_exceptions(self, exception: ExceptionTypes) -> ExceptionCounter: ...
+
 class NativeGauge(NativeMetric):
     """The native half of `Gauge`."""
 
@@ -116,11 +229,24 @@ class NativeGauge(NativeMetric):
     def set(self, value: float) -> None:
         """Replaces the gauge's value by anything that `float` takes."""
 
+    def track_inprogress(self) -> InprogressTracker:
+        """Adds 1 while a `with` block or a decorated function runs.
+
+        Raises:
+            ValueError: The metric lacks label values.
+        """
+
+    def time(self) -> Timer:
+        """Sets the gauge to the seconds that a `with` block or a decorated function took."""
+
 class NativeSummary(NativeMetric):
     """The native half of `Summary`."""
 
     def observe(self, amount: float) -> None:
         """Counts an observation and adds it to the sum."""
+
+    def time(self) -> Timer:
+        """Observes the seconds that a `with` block or a decorated function takes."""
 
 class NativeHistogram(NativeMetric):
     """The native half of `Histogram`."""
@@ -135,6 +261,9 @@ class NativeHistogram(NativeMetric):
         Raises:
             ValueError: The metric lacks label values, or the exemplar is not allowed.
         """
+
+    def time(self) -> Timer:
+        """Observes the seconds that a `with` block or a decorated function takes."""
 
 class NativeStates(NativeMetric):
     """The native half of `Info` and `Enum`."""

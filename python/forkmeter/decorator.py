@@ -219,6 +219,19 @@ def decorate_run(func: F, new_manager: Callable[[], AbstractContextManager[Any]]
     return wrapper  # type: ignore[return-value]
 
 
+def decorate_within(func: F, manager: AbstractContextManager[Any]) -> F:
+    """Returns a function with the signature of `func` that runs it inside a context manager, always the same one.
+
+    Args:
+        func: The function to decorate; see `decorate_run`.
+        manager: The context manager, which may be entered again before it is left.
+
+    Raises:
+        TypeError: `func` is not a plain function.
+    """
+    return decorate_run(func, lambda: manager)
+
+
 def _is_marked_as_coroutine_function(function: FunctionType) -> bool:
     """Tells whether a plain function says of itself that it returns an awaitable (`inspect.markcoroutinefunction`)."""
     marks = function.__dict__

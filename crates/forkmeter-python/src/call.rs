@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 mod unwinding {
+    use std::ffi::c_int;
+
     use pyo3::ffi::PyObject;
 
     unsafe extern "C-unwind" {
@@ -25,6 +27,15 @@ mod unwinding {
             args: *mut PyObject,
             kwargs: *mut PyObject,
         ) -> *mut PyObject;
+
+        pub(super) fn PyObject_VectorcallMethod(
+            name: *mut PyObject,
+            args: *const *mut PyObject,
+            nargsf: usize,
+            kwnames: *mut PyObject,
+        ) -> *mut PyObject;
+
+        pub(super) fn PyObject_IsInstance(object: *mut PyObject, class: *mut PyObject) -> c_int;
     }
 }
 
@@ -63,4 +74,69 @@ pub(crate) fn call_method<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     call(&object.getattr(name)?, args, kwargs)
+}
+
+/// Calls a method of `object` with one number, whose result does not matter; no bound method is made for it.
+#[inline]
+pub(crate) fn call_with_number(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyString>,
+    number: f64,
+) -> PyResult<()> {
+    let number = PyFloat::new(object.py(), number);
+    vectorcall_method(name, [object.as_ptr(), number.as_ptr()])
+}
+
+/// Calls a method of `object` with nothing, whose result does not matter; no bound method is made for it.
+#[inline]
+pub(crate) fn call_without_arguments(
+    object: &Bound<'_, PyAny>,
+    name: &Bound<'_, PyString>,
+) -> PyResult<()> {
+    vectorcall_method(name, [object.as_ptr()])
+}
+
+/// Calls a method of the first of `args` with the others; callers hold all of them.
+#[inline]
+fn vectorcall_method<const N: usize>(
+    name: &Bound<'_, PyString>,
+    args: [*mut ffi::PyObject; N],
+) -> PyResult<()> {
+    let rest = Rest;
+    // SAFETY: the interpreter is attached; the callers hold the objects for the call; there are no keywords.
+    let result: *mut ffi::PyObject = unsafe {
+        unwinding::PyObject_VectorcallMethod(name.as_ptr(), args.as_ptr(), N, std::ptr::null_mut())
+    };
+    std::mem::forget(rest);
+    // SAFETY: the result is a new reference, or null where an exception is set.
+    unsafe { Bound::from_owned_ptr_or_err(name.py(), result) }.map(drop)
+}
+
+/// Tells whether `object` is an instance of a class, or of one of a tuple of them, as Python's `isinstance`.
+#[inline]
+pub(crate) fn is_instance(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let rest = Rest;
+    // SAFETY: the interpreter is attached; both objects live for the call.
+    let answer = unsafe { unwinding::PyObject_IsInstance(object.as_ptr(), class.as_ptr()) };
+    std::mem::forget(rest);
+    match answer {
+        -1 => Err(PyErr::fetch(object.py())),
+        answer => Ok(answer == 1),
+    }
+}
+
+/// Decorates `function` by a function of `forkmeter.decorator`.
+pub(crate) fn decorate<'py>(
+    decorator: &str,
+    function: &Bound<'py, PyAny>,
+    manager: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
+    let import = py.import("builtins")?.getattr("__import__")?;
+    let name = "forkmeter.decorator";
+    let fromlist = PyTuple::new(py, [decorator])?;
+    let args = (name, py.None(), py.None(), fromlist).into_pyobject(py)?;
+    let module = call(&import, &args, None)?;
+    let args = PyTuple::new(py, [function, manager])?;
+    call_method(&module, decorator, &args, None)
 }

@@ -9,7 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
 
 use crate::call;
+use crate::exception_counter::ExceptionCounter;
+use crate::inprogress_tracker::InprogressTracker;
 use crate::metric::NativeMetric;
+use crate::names::names;
+use crate::timer::Timer;
 
 /// An amount as it was passed; nothing where it was left out.
 #[derive(Clone, Copy)]
@@ -116,6 +120,15 @@ impl NativeCounter {
         }
         amount.call(slf.as_any(), "_slow_inc", exemplar)
     }
+
+    /// Returns what counts exceptions of some types; the signature that programs see, with its default, is Python's.
+    fn _count_exceptions(
+        slf: &Bound<'_, Self>,
+        exception: Bound<'_, PyAny>,
+    ) -> PyResult<ExceptionCounter> {
+        slf.as_super().get().require_values(slf.as_any())?;
+        Ok(ExceptionCounter::of(slf.clone().into_any(), exception))
+    }
 }
 
 #[pymethods]
@@ -167,6 +180,17 @@ impl NativeGauge {
         call::call_method(slf, "_slow_set", &PyTuple::new(py, [value])?, None)?;
         Ok(())
     }
+
+    /// Adds 1 while a `with` block or a decorated function runs.
+    fn track_inprogress(slf: &Bound<'_, Self>) -> PyResult<InprogressTracker> {
+        slf.as_super().get().require_values(slf.as_any())?;
+        Ok(InprogressTracker::of(slf.clone().into_any()))
+    }
+
+    /// Sets the gauge to the seconds that a `with` block or a decorated function took.
+    fn time<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Timer>> {
+        Timer::for_method(slf.as_any(), &names().set)
+    }
 }
 
 #[pymethods]
@@ -190,6 +214,11 @@ impl NativeSummary {
             return Ok(());
         }
         amount.call(slf.as_any(), "_slow_observe", None)
+    }
+
+    /// Observes the seconds that a `with` block or a decorated function takes.
+    fn time<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Timer>> {
+        Timer::for_method(slf.as_any(), &names().observe)
     }
 }
 
@@ -225,6 +254,11 @@ impl NativeHistogram {
             return Ok(());
         }
         amount.call(slf.as_any(), "_slow_observe", exemplar)
+    }
+
+    /// Observes the seconds that a `with` block or a decorated function takes.
+    fn time<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Timer>> {
+        Timer::for_method(slf.as_any(), &names().observe)
     }
 }
 

@@ -11,16 +11,21 @@
 
 mod audit;
 mod call;
+mod clock;
 mod collect;
 mod command;
 mod descriptor;
+mod exception_counter;
 mod exemplar;
+mod inprogress_tracker;
 mod interpreter;
 mod kinds;
 mod metric;
 mod mode;
+mod names;
 mod series;
 mod shared;
+mod timer;
 mod value;
 
 use pyo3::prelude::*;
@@ -29,9 +34,15 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _forkmeter {
     #[pymodule_export]
+    use super::clock::follow_clock;
+    #[pymodule_export]
     use super::collect::{collect_directory, collect_store};
     #[pymodule_export]
     use super::command::command;
+    #[pymodule_export]
+    use super::exception_counter::ExceptionCounter;
+    #[pymodule_export]
+    use super::inprogress_tracker::InprogressTracker;
     #[pymodule_export]
     use super::kinds::{NativeCounter, NativeGauge, NativeHistogram, NativeStates, NativeSummary};
     #[pymodule_export]
@@ -41,14 +52,17 @@ mod _forkmeter {
     #[pymodule_export]
     use super::shared::{refresh, remove_series, status, workers};
     #[pymodule_export]
+    use super::timer::Timer;
+    #[pymodule_export]
     use super::value::NativeValue;
 
-    use super::{PyModule, PyResult, audit, interpreter, mode, shared};
+    use super::{PyModule, PyResult, audit, interpreter, mode, names, shared};
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         interpreter::claim(module.py())?;
+        names::intern(module.py());
         mode::read_environment();
         let _ = shared::store();
         audit::install(module.py())?;

@@ -69,6 +69,16 @@ impl NativeMetric {
         }
     }
 
+    /// Fails where the metric has no values but children, as the metric itself says where it is not native.
+    #[inline]
+    pub(crate) fn require_values(&self, metric: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.series().is_none() {
+            let nothing = PyTuple::empty(metric.py());
+            call::call_method(metric, "_raise_if_not_observable", &nothing, None)?;
+        }
+        Ok(())
+    }
+
     /// Returns the family's metadata, where the metric is native.
     pub(crate) fn descriptor(&self) -> Option<&Arc<Descriptor>> {
         match self.core.get()? {

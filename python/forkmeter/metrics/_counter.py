@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from .._forkmeter import NativeCounter
-from ..context_managers import ExceptionCounter
 from ..samples import Exemplar, Sample
 from ..validation import _validate_exemplar
 from ._attributes import CreatedAttribute, ValueAttribute, created_samples
@@ -14,9 +13,9 @@ from ._base import MetricWrapperBase, quick_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Union
 
-    ExceptionTypes = Union[type[BaseException], tuple[type[BaseException], ...]]
+    from .._forkmeter import ExceptionTypes
+    from ..context_managers import ExceptionCounter
 
 
 class Counter(MetricWrapperBase, NativeCounter):
@@ -64,9 +63,11 @@ class Counter(MetricWrapperBase, NativeCounter):
 
         Args:
             exception: The types that count.
+
+        Raises:
+            ValueError: The metric lacks label values.
         """
-        self._raise_if_not_observable()
-        return ExceptionCounter(self, exception)
+        return self._count_exceptions(exception)
 
     def _child_samples(self) -> Iterable[Sample]:
         total = Sample("_total", {}, self._value.get(), None, self._value.get_exemplar())

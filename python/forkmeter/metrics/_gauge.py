@@ -7,7 +7,6 @@ import types
 from typing import TYPE_CHECKING
 
 from .._forkmeter import NativeGauge
-from ..context_managers import InprogressTracker, Timer
 from ..registry import REGISTRY
 from ..samples import Sample
 from ._attributes import Inherited, ValueAttribute
@@ -136,15 +135,6 @@ class Gauge(MetricWrapperBase, NativeGauge):
     def set_to_current_time(self) -> None:
         """Sets the gauge to the Unix time in seconds."""
         self.set(time.time())
-
-    def track_inprogress(self) -> InprogressTracker:
-        """Adds 1 while a `with` block or a decorated function runs."""
-        self._raise_if_not_observable()
-        return InprogressTracker(self)
-
-    def time(self) -> Timer:
-        """Sets the gauge to the seconds that a `with` block or a decorated function took."""
-        return Timer(self, "set")
 
     def set_function(self, f: Callable[[], float]) -> None:
         """Takes the value from a function at every collection; the other methods no longer have an effect.

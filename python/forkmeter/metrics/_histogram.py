@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from .._forkmeter import NativeHistogram
-from ..context_managers import Timer
 from ..registry import REGISTRY
 from ..samples import Exemplar, Sample
 from ..utils import INF, floatToGoString
@@ -112,10 +111,6 @@ class Histogram(MetricWrapperBase, NativeHistogram):
                     _validate_exemplar(exemplar)
                     bucket.set_exemplar(Exemplar(exemplar, amount, time.time()))
                 break
-
-    def time(self) -> Timer:
-        """Observes the seconds that a `with` block or a decorated function takes."""
-        return Timer(self, "observe")
 
     def _child_samples(self) -> Iterable[Sample]:
         samples = []

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from .._forkmeter import NativeSummary
-from ..context_managers import Timer
 from ..samples import Sample
 from ._attributes import CreatedAttribute, ValueAttribute, created_samples
 from ._base import MetricWrapperBase, quick_start
@@ -43,10 +42,6 @@ class Summary(MetricWrapperBase, NativeSummary):
         self._raise_if_not_observable()
         self._count.inc(1)
         self._sum.inc(amount)
-
-    def time(self) -> Timer:
-        """Observes the seconds that a `with` block or a decorated function takes."""
-        return Timer(self, "observe")
 
     def _child_samples(self) -> Iterable[Sample]:
         return (
