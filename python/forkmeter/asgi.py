@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._offload import Offloader
-from .exposition import _bake_output
 from .registry import REGISTRY, Collector
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ def make_asgi_app(registry: Collector = REGISTRY, disable_compression: bool = Fa
     Returns:
         The application.
     """
+    # That module imports this one.
+    from .exposition import _bake_output
+
     offloader = Offloader(registry)
 
     async def prometheus_app(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
