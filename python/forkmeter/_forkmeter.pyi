@@ -265,5 +265,67 @@ class NativeHistogram(NativeMetric):
     def time(self) -> Timer:
         """Observes the seconds that a `with` block or a decorated function takes."""
 
+class HttpRecorder:
+    """Counts HTTP requests in families that the Python half declared.
+
+    A measure is `(quantity, family, label sources)`; a source is the name of what every request has, the place of a
+    label that the program computes, or a tuple with a value that is always the same.
+    """
+
+    def __new__(
+        cls,
+        measures: Sequence[tuple[str, Any, Sequence[str | int | tuple[str]]]],
+        *,
+        by_class: bool,
+        unmatched: str | None,
+        cancelled: str,
+        exclude_methods: Sequence[str],
+        exclude_paths: Sequence[str],
+        hooks: Any,
+    ) -> Self: ...
+
+class AsgiExchange:
+    """One ASGI request: called as the `send` of its application, which it measures on the way."""
+
+    @property
+    def scope(self) -> dict[str, Any]: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def response(self) -> dict[str, Any] | None: ...
+    @staticmethod
+    def begin(recorder: HttpRecorder, scope: Any, send: Any) -> AsgiExchange | None:
+        """Begins to measure a request; `None` for what is not measured here."""
+
+    def __call__(self, message: Any) -> Any: ...
+    def see_received(self, message: Any) -> None:
+        """Measures a message that the application received."""
+
+    def finish(self) -> None:
+        """Says that the application returned."""
+
+    def fail(self, is_cancelled: bool) -> None:
+        """Says that an exception left the application, and whether that was because nobody waits any more."""
+
+class WsgiExchange:
+    """One WSGI request: called as the `start_response` of its application."""
+
+    @property
+    def scope(self) -> dict[str, Any]: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def response(self) -> list[tuple[str, str]] | None: ...
+    @staticmethod
+    def begin(recorder: HttpRecorder, environ: Any, start_response: Any) -> WsgiExchange | None:
+        """Begins to measure a request; `None` for what is not measured here."""
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any: ...
+    def measure(self, body: Any) -> Any:
+        """Returns the body with the end of the request bound to its own."""
+
+    def fail(self, is_cancelled: bool) -> None:
+        """Says that an exception left the application, and whether that was because nobody waits any more."""
+
 class NativeStates(NativeMetric):
     """The native half of `Info` and `Enum`."""

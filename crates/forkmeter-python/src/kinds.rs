@@ -13,6 +13,7 @@ use crate::exception_counter::ExceptionCounter;
 use crate::inprogress_tracker::InprogressTracker;
 use crate::metric::NativeMetric;
 use crate::names::names;
+use crate::series::Series;
 use crate::timer::Timer;
 
 /// An amount as it was passed; nothing where it was left out.
@@ -244,13 +245,7 @@ impl NativeHistogram {
         if let Some(series) = slf.as_super().get().series()
             && exemplar.is_none()
         {
-            let amount = amount.value()?;
-            series.add(py, HISTOGRAM_SUM, amount);
-            let bounds = &series.descriptor().upper_bounds;
-            // A NaN is in no bucket.
-            if let Some(bucket) = bounds.iter().position(|bound| amount <= *bound) {
-                series.add(py, HISTOGRAM_FIRST_BUCKET + bucket, 1.0);
-            }
+            observe(series, py, amount.value()?);
             return Ok(());
         }
         amount.call(slf.as_any(), "_slow_observe", exemplar)
@@ -259,6 +254,17 @@ impl NativeHistogram {
     /// Observes the seconds that a `with` block or a decorated function takes.
     fn time<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Timer>> {
         Timer::for_method(slf.as_any(), &names().observe)
+    }
+}
+
+/// Counts an observation of a histogram.
+#[inline]
+pub(crate) fn observe(series: &Series, py: Python<'_>, amount: f64) {
+    series.add(py, HISTOGRAM_SUM, amount);
+    let bounds = &series.descriptor().upper_bounds;
+    // A NaN is in no bucket.
+    if let Some(bucket) = bounds.iter().position(|bound| amount <= *bound) {
+        series.add(py, HISTOGRAM_FIRST_BUCKET + bucket, 1.0);
     }
 }
 

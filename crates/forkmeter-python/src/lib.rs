@@ -17,6 +17,7 @@ mod command;
 mod descriptor;
 mod exception_counter;
 mod exemplar;
+mod http;
 mod inprogress_tracker;
 mod interpreter;
 mod kinds;
@@ -41,6 +42,8 @@ mod _forkmeter {
     use super::command::command;
     #[pymodule_export]
     use super::exception_counter::ExceptionCounter;
+    #[pymodule_export]
+    use super::http::{AsgiExchange, HttpRecorder, WsgiExchange};
     #[pymodule_export]
     use super::inprogress_tracker::InprogressTracker;
     #[pymodule_export]

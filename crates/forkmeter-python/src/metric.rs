@@ -170,7 +170,7 @@ impl NativeMetric {
 
     /// Returns the child for label values, given in order or by name; makes it at the first call.
     #[pyo3(signature = (*labelvalues, **labelkwargs))]
-    fn labels<'py>(
+    pub(crate) fn labels<'py>(
         slf: &Bound<'py, Self>,
         labelvalues: &Bound<'py, PyTuple>,
         labelkwargs: Option<&Bound<'py, PyDict>>,
