@@ -9,10 +9,9 @@ from .metrics_core import Metric
 from .samples import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
-    from ._forkmeter import RawFamily
+    from ._forkmeter import NativeFamily
 
 _reported: set[str] = set()
 
@@ -22,17 +21,17 @@ def is_shared() -> bool:
     return _forkmeter.directory() is not None
 
 
-def to_metrics(families: Iterable[RawFamily]) -> list[Metric]:
-    """Makes families of what the native half read."""
-    metrics = []
-    for name, documentation, kind, unit, samples in families:
-        metric = Metric(name, documentation, kind, unit)
-        metric.samples = [Sample(*sample) for sample in samples]
-        metrics.append(metric)
-    return metrics
+def to_metric(family: Metric | NativeFamily) -> Metric:
+    """Makes a family in Python's form of one in any form."""
+    if isinstance(family, Metric):
+        return family
+    name, documentation, kind, unit, samples = family.fields()
+    metric = Metric(name, documentation, kind, unit)
+    metric.samples = [Sample(*sample) for sample in samples]
+    return metric
 
 
-def collect_own() -> list[Metric]:
+def collect_own() -> list[NativeFamily]:
     """Returns what all workers of this process's directory counted; logs once what could not be read."""
     families, errors = _forkmeter.collect_store()
     for error in errors:
@@ -42,7 +41,7 @@ def collect_own() -> list[Metric]:
             import logging
 
             logging.getLogger("forkmeter").warning("left out of a scrape: %s", error)
-    return to_metrics(families)
+    return families
 
 
 def stands_in_directory(collector: Any) -> bool:

@@ -44,10 +44,10 @@ def workers(path: str) -> list[tuple[int, str, bool, float, int]]:
 def remove_series(metric: NativeMetric, label_values: Sequence[str]) -> None:
     """Removes a series of a metric from the directory, for all workers."""
 
-def collect_store() -> tuple[list[RawFamily], list[str]]:
+def collect_store() -> tuple[list[NativeFamily], list[str]]:
     """Reads what the process's own directory holds; also returns what could not be read."""
 
-def collect_directory(path: str) -> list[RawFamily]:
+def collect_directory(path: str) -> list[NativeFamily]:
     """Reads any directory."""
 
 def follow_clock(namespace: dict[str, Any]) -> None:
@@ -157,6 +157,37 @@ class Timer:
             official client times the call that makes the object.
         """
 
+def native_family(
+    metric: NativeMetric, name: str, help: str, unit: str, created_samples: bool
+) -> NativeFamily | None:
+    """Returns the family of a metric, where all its samples come from native values.
+
+    Args:
+        metric: A metric, with values or with children.
+        name: The family's name as it is to be exposed; another one than the metric was made with gives `None`.
+        help: The help text, in the same way.
+        unit: The unit, in the same way.
+        created_samples: Whether to add `_created` samples.
+    """
+
+def write_families(families: Sequence[NativeFamily], is_openmetrics: bool, escaping: str) -> bytes:
+    """Writes families as a part of an exposition, with the interpreter released.
+
+    Raises:
+        ValueError: The escaping is unknown, or a sample cannot be written.
+    """
+
+class NativeFamily:
+    """A family as it was collected, with all its samples."""
+
+    @property
+    def name(self) -> str: ...
+    def restricted(self, names: set[str]) -> NativeFamily | None:
+        """Returns the family with only the samples of these names, or `None` where there are none."""
+
+    def fields(self) -> RawFamily:
+        """Returns what the family consists of, as Python's objects."""
+
 class NativeValue:
     """One value of a metric: `get`, `set`, `inc` and its exemplar."""
 
@@ -196,6 +227,7 @@ class NativeMetric:
     ) -> None: ...
     def _start_child(self, parent: NativeMetric, label_values: tuple[str, ...], created_seconds: float) -> bool: ...
     def _use_foreign_values(self) -> None: ...
+    def _use_own_samples(self) -> None: ...
     def _native_value(self, index: int) -> NativeValue: ...
     def _native_values(self) -> list[float]: ...
     def _native_reset(self, created_seconds: float) -> None: ...

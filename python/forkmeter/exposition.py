@@ -26,6 +26,7 @@ from ._push import passthrough_redirect_handler as passthrough_redirect_handler
 from ._push import push_to_gateway as push_to_gateway
 from ._push import pushadd_to_gateway as pushadd_to_gateway
 from ._push import tls_auth_handler as tls_auth_handler
+from ._writing import write
 from .openmetrics import exposition as openmetrics
 from .registry import REGISTRY, Collector
 from .utils import floatToGoString
@@ -139,14 +140,7 @@ def generate_latest(registry: Collector = REGISTRY, escaping: str = openmetrics.
             its family.
     """
     names = openmetrics._NameWriter(escaping)
-    output: list[str] = []
-    for metric in registry.collect():
-        try:
-            _write_family(metric, names, output)
-        except Exception as exception:
-            exception.args = (*(exception.args or ("",)), metric)
-            raise
-    return "".join(output).encode("utf-8")
+    return write(registry, escaping, lambda metric, lines: _write_family(metric, names, lines), is_openmetrics=False)
 
 
 # Types of OpenMetrics that the text format has not, under the closest one that it has.

@@ -17,6 +17,7 @@ from .utils import floatToGoString
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ._forkmeter import NativeFamily
     from .registry import CollectorRegistry
 
     Labels = tuple[tuple[str, str], ...]
@@ -123,9 +124,18 @@ class MultiProcessCollector:
         if type(self).merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ:
             files = glob.glob(os.path.join(self._path, "*.db"))
             return self.merge(files, accumulate=True)
-        return _directory.to_metrics(_forkmeter.collect_directory(os.fspath(self._path)))
+        return [_directory.to_metric(family) for family in _forkmeter.collect_directory(os.fspath(self._path))]
+
+    def _native_families(self) -> list[NativeFamily] | None:
+        """Returns the merged families in their native form, unless somebody decides how they are merged."""
+        if type(self) is not MultiProcessCollector or self.collect.__func__ is not _COLLECT:
+            return None
+        if MultiProcessCollector.merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ:
+            return None
+        return _forkmeter.collect_directory(os.fspath(self._path))
 
 
+_COLLECT = MultiProcessCollector.collect
 _MERGE = MultiProcessCollector.merge
 _READ = MultiProcessCollector._read_metrics
 

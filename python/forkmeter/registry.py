@@ -7,12 +7,16 @@ from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
 from . import _directory
+from ._forkmeter import NativeFamily
 from ._weak import WeakList
 from .metrics_core import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
+    from typing import Any, Callable, Union
+
+    Family = Union[Metric, NativeFamily]
+    FamiliesOf = Callable[["Collector"], Iterable[Family]]
 
 # What each type adds to the names that it takes.
 _SUFFIXES = {
@@ -151,16 +155,24 @@ class CollectorRegistry:
 
     def collect(self) -> Iterable[Metric]:
         """Yields the families of all collectors, in the order in which they were registered."""
+        return map(_directory.to_metric, self._families(_collect))
+
+    def _families(self, of: FamiliesOf) -> Iterator[Family]:
+        """Yields the families of all collectors.
+
+        Args:
+            of: Asks a collector.
+        """
         with self._lock:
             collectors = list(self._collector_to_names)
             target_info = self._target_info_metric() if self._target_info else None
         if target_info is not None:
             yield target_info
         if self is REGISTRY and _directory.is_shared():
-            yield from _collect_shared(collectors)
+            yield from _shared_families(collectors, of)
             return
         for collector in collectors:
-            yield from collector.collect()
+            yield from of(collector)
 
     def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
         """Returns a view that collects only some samples.
@@ -233,6 +245,14 @@ class RestrictedRegistry:
 
     def collect(self) -> Iterable[Metric]:
         """Yields the families that have such samples, with those only."""
+        return map(_directory.to_metric, self._families(_collect))
+
+    def _families(self, of: FamiliesOf) -> Iterator[Family]:
+        """Yields the families that have such samples, with those only.
+
+        Args:
+            of: Asks a collector.
+        """
         registry = self._registry
         names = self._name_set
         target_info = None
@@ -244,22 +264,46 @@ class RestrictedRegistry:
             collectors.update((known[name], None) for name in names if name != "target_info" and name in known)
         if target_info is not None:
             yield target_info
+        families: Iterator[Family]
         if registry is REGISTRY and _directory.is_shared():
-            families: Iterator[Metric] = _collect_shared(list(collectors), names)
+            families = _shared_families(list(collectors), of)
         else:
-            families = (family for collector in collectors for family in collector.collect())
+            families = (family for collector in collectors for family in of(collector))
         for family in families:
-            restricted = family._restricted_metric(names)
-            if restricted:
+            is_native = isinstance(family, NativeFamily)
+            restricted = family.restricted(names) if is_native else family._restricted_metric(names)
+            if restricted is not None:
                 yield restricted
 
 
-def _collect_shared(collectors: Iterable[Any], names: set[str] | None = None) -> Iterator[Metric]:
+def families_to_write(registry: Collector) -> Iterable[Family]:
+    """Returns what a registry collects, each family in the form in which it is written fastest.
+
+    Args:
+        registry: A registry, or whatever else has `collect`.
+    """
+    if type(registry) in _COLLECTS and type(registry).collect is _COLLECTS[type(registry)]:
+        return registry._families(_collect_to_write)  # type: ignore[attr-defined, no-any-return]
+    return registry.collect()
+
+
+def _collect(collector: Collector) -> Iterable[Metric]:
+    return collector.collect()
+
+
+def _collect_to_write(collector: Any) -> Iterable[Family]:
+    # On the type: what makes up attributes, such as a mock, has this one too.
+    native_families = getattr(type(collector), "_native_families", None)
+    families: Iterable[Family] | None = None if native_families is None else native_families(collector)
+    return collector.collect() if families is None else families
+
+
+def _shared_families(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
     """Yields what all workers counted, in place of what this one did, and the families of other collectors.
 
     Args:
         collectors: The collectors of the default registry.
-        names: The samples that are wanted, where not all are.
+        of: Asks a collector.
     """
     merged = {family.name: family for family in _directory.collect_own()}
     for collector in collectors:
@@ -269,10 +313,10 @@ def _collect_shared(collectors: Iterable[Any], names: set[str] | None = None) ->
         if family is not None:
             yield family
         else:
-            yield from collector.collect()
+            yield from of(collector)
     elsewhere = _names_of_other_registries()
     for name, family in merged.items():
-        if name not in elsewhere and (names is None or any(sample.name in names for sample in family.samples)):
+        if name not in elsewhere:
             yield family
 
 
@@ -290,6 +334,9 @@ def _renew_locks() -> None:
     for registry in _registries.items():
         registry._lock = _Lock()
 
+
+# Whose families can be had in another form, as long as nobody replaces `collect`.
+_COLLECTS: dict[type, object] = {cls: cls.collect for cls in (CollectorRegistry, RestrictedRegistry)}
 
 _registries: WeakList[CollectorRegistry] = WeakList()
 os.register_at_fork(after_in_child=_renew_locks)

@@ -1,15 +1,15 @@
-//! Gives Python what a directory holds.
+//! Gives Python what directories hold.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use forkmeter_core::fork;
 use forkmeter_core::store::Store;
-use forkmeter_core::{MetricFamily, fork};
 use forkmeter_shm::reader::DirectoryReader;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
 
-use crate::{exemplar, shared};
+use crate::family::NativeFamily;
+use crate::shared;
 
 /// How many directories are kept in mind between reads.
 const MAX_READERS: usize = 8;
@@ -21,15 +21,18 @@ static READERS: Mutex<Vec<(PathBuf, Reader)>> = Mutex::new(Vec::new());
 
 /// Reads what the process's own directory holds, and what of this process is not in it yet.
 #[pyfunction]
-pub(crate) fn collect_store(py: Python<'_>) -> PyResult<(Py<PyList>, Vec<String>)> {
+pub(crate) fn collect_store(py: Python<'_>) -> (Vec<NativeFamily>, Vec<String>) {
     shared::publish_waiting(py);
     let collected = py.detach(|| shared::store().collect());
-    Ok((to_python(py, &collected.families)?, collected.errors))
+    (
+        collected.families.into_iter().map(Into::into).collect(),
+        collected.errors,
+    )
 }
 
 /// Reads any directory.
 #[pyfunction]
-pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> PyResult<Py<PyList>> {
+pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
     shared::publish_waiting(py);
     let families = py.detach(|| {
         let own = shared::store().directory();
@@ -41,7 +44,7 @@ pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> PyResult<Py<Py
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.read().families
     });
-    to_python(py, &families)
+    families.into_iter().map(Into::into).collect()
 }
 
 fn is_same(own: &std::path::Path, other: &std::path::Path) -> bool {
@@ -66,28 +69,4 @@ fn reader(path: PathBuf) -> Reader {
     }
     readers.push(entry);
     reader
-}
-
-/// Makes `(name, help, type, unit, samples)` of each family, with samples as
-/// `(name, labels, value, timestamp, exemplar)`.
-fn to_python(py: Python<'_>, families: &[MetricFamily]) -> PyResult<Py<PyList>> {
-    let list = PyList::empty(py);
-    for family in families {
-        let samples = PyList::empty(py);
-        for sample in &family.samples {
-            let labels = PyDict::new(py);
-            for (name, value) in sample.labels.iter() {
-                labels.set_item(name, value)?;
-            }
-            let timestamp = sample.timestamp.map(forkmeter_core::Timestamp::as_seconds);
-            let exemplar = sample.exemplar.as_ref();
-            let exemplar = exemplar
-                .map(|core| exemplar::to_python(py, core))
-                .transpose()?;
-            samples.append((&*sample.name, labels, sample.value, timestamp, exemplar))?;
-        }
-        let kind = family.kind.as_str();
-        list.append((&*family.name, &*family.help, kind, &*family.unit, samples))?;
-    }
-    Ok(list.unbind())
 }

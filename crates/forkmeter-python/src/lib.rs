@@ -17,6 +17,7 @@ mod command;
 mod descriptor;
 mod exception_counter;
 mod exemplar;
+mod family;
 mod http;
 mod inprogress_tracker;
 mod interpreter;
@@ -42,6 +43,8 @@ mod _forkmeter {
     use super::command::command;
     #[pymodule_export]
     use super::exception_counter::ExceptionCounter;
+    #[pymodule_export]
+    use super::family::{NativeFamily, native_family, write_families};
     #[pymodule_export]
     use super::http::{AsgiExchange, HttpRecorder, WsgiExchange};
     #[pymodule_export]

@@ -24,6 +24,7 @@ use crate::value::NativeValue;
 pub(crate) struct NativeMetric {
     core: OnceLock<Core>,
     is_foreign: AtomicBool,
+    has_own_samples: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -85,6 +86,41 @@ impl NativeMetric {
             Core::Parent { descriptor, .. } => descriptor.as_ref(),
             Core::Series { series, .. } => Some(series.descriptor()),
         }
+    }
+
+    /// Returns the native series behind the samples of a metric, with values or with children; nothing where any of
+    /// them has its samples from elsewhere.
+    pub(crate) fn exposed_series(metric: &Bound<'_, Self>) -> Option<Vec<Arc<Series>>> {
+        let this = metric.get();
+        let Core::Parent { children, .. } = this.core.get()? else {
+            return Some(vec![Arc::clone(this.plain_series()?)]);
+        };
+        let children = children.bind(metric.py());
+        let mut exposed = Vec::with_capacity(children.len());
+        // No Python code runs in this loop, so nobody changes the dict meanwhile.
+        for (_, child) in children {
+            let child = child.cast::<Self>().ok()?;
+            let Some(Core::Series {
+                origin: Some((parent, _)),
+                ..
+            }) = child.get().core.get()
+            else {
+                return None;
+            };
+            if !parent.is(metric) || !child.get_type().is(metric.get_type()) {
+                return None;
+            }
+            exposed.push(Arc::clone(child.get().plain_series()?));
+        }
+        Some(exposed)
+    }
+
+    fn plain_series(&self) -> Option<&Arc<Series>> {
+        // ORDERING: as in `series`.
+        if self.has_own_samples.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.series()
     }
 
     fn own_series(&self) -> PyResult<&Arc<Series>> {
@@ -252,6 +288,12 @@ impl NativeMetric {
     fn _use_foreign_values(&self) {
         // ORDERING: see `series`.
         self.is_foreign.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that samples come from elsewhere than the native values.
+    fn _use_own_samples(&self) {
+        // ORDERING: see `series`.
+        self.has_own_samples.store(true, Ordering::Relaxed);
     }
 
     #[getter]

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use forkmeter_core::model::{SeriesView, SlotValues};
 use forkmeter_core::store::{Slots, add_to_cell};
-use forkmeter_core::{Descriptor, LabelSet, MetricType, fork};
+use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Sample, fork};
 use forkmeter_shm::process;
 use pyo3::prelude::*;
 
@@ -169,6 +170,29 @@ impl Series {
         }
     }
 
+    /// Returns a view for [`Descriptor::expose`], which needs no interpreter any more.
+    ///
+    /// # Errors
+    ///
+    /// Fails where a kept exemplar is none.
+    pub(crate) fn view(self: &Arc<Self>, py: Python<'_>) -> PyResult<View> {
+        self.look(py);
+        let kept: Vec<Option<Py<PyAny>>> = {
+            let _section = fork::enter();
+            let exemplars = self.exemplars();
+            let clone = |kept: &Option<Py<PyAny>>| kept.as_ref().map(|kept| kept.clone_ref(py));
+            exemplars.iter().map(clone).collect()
+        };
+        let convert = |kept: Option<Py<PyAny>>| match kept {
+            Some(kept) => exemplar::from_python(kept.bind(py)),
+            None => Ok(None),
+        };
+        Ok(View {
+            series: Arc::clone(self),
+            exemplars: kept.into_iter().map(convert).collect::<PyResult<_>>()?,
+        })
+    }
+
     /// Sets every slot to zero and replaces the created time.
     pub(crate) fn reset(&self, py: Python<'_>, created_seconds: f64) {
         self.look(py);
@@ -245,5 +269,44 @@ impl Series {
             .get(index)
             .and_then(Option::as_ref)
             .map(|kept| kept.clone_ref(py)))
+    }
+}
+
+/// A series whose samples are being made.
+#[derive(Debug)]
+pub(crate) struct View {
+    series: Arc<Series>,
+    exemplars: Vec<Option<Exemplar>>,
+}
+
+impl View {
+    /// Appends the series' samples.
+    pub(crate) fn expose(&self, created_samples: bool, samples: &mut Vec<Sample>) {
+        let series = &*self.series;
+        let labels = series.descriptor.label_names.iter().cloned();
+        let view = SeriesView {
+            labels: labels.zip(series.label_values.iter().cloned()).collect(),
+            info: None,
+            created_seconds: created_samples.then(|| series.created_seconds()),
+            slots: self,
+        };
+        series.descriptor.expose(&view, samples);
+    }
+}
+
+impl SlotValues for View {
+    fn value(&self, index: usize) -> f64 {
+        match self.series.shared.get() {
+            Some(slots) => slots.get(index),
+            // ORDERING: a lone value.
+            None => f64::from_bits(self.series.own[index].load(Ordering::Relaxed)),
+        }
+    }
+
+    fn exemplar(&self, index: usize) -> Option<Exemplar> {
+        match self.series.shared.get() {
+            Some(slots) => slots.exemplar(index),
+            None => self.exemplars.get(index).cloned().flatten(),
+        }
     }
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 # As a module, in the middle of its import: programs assign `metrics._use_created`.
 from .. import metrics
 from ..samples import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 class ValueAttribute:
@@ -38,6 +42,31 @@ class ValueAttribute:
         return metric._native_value(self._index)
 
 
+class NativeSamples:
+    """A `_child_samples` that returns what the native half would make of the native values.
+
+    The native half notices when somebody gives one metric another one.
+    """
+
+    def __init__(self, method: Callable[[Any], Iterable[Sample]]) -> None:
+        self._method = method
+
+    def __get__(self, metric: Any, owner: type | None = None) -> Any:
+        if metric is None:
+            return self
+        return metric.__dict__.get("_child_samples") or MethodType(self._method, metric)
+
+    def __set__(self, metric: Any, value: object) -> None:
+        metric.__dict__["_child_samples"] = value
+        metric._use_own_samples()
+
+    def __delete__(self, metric: Any) -> None:
+        metric.__dict__.pop("_child_samples", None)
+
+    def __call__(self, metric: Any) -> Iterable[Sample]:
+        return self._method(metric)
+
+
 class CreatedAttribute:
     """When a metric was made, as Unix time in seconds."""
 
@@ -50,6 +79,7 @@ class CreatedAttribute:
 
     def __set__(self, metric: Any, value: Any) -> None:
         metric.__dict__["_created"] = value
+        metric._use_own_samples()
 
 
 def created_samples(metric: Any) -> tuple[Sample, ...]:

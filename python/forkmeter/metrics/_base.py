@@ -8,13 +8,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 # As a module: programs replace `values.ValueClass`.
-from .. import _alias, values
-from .._forkmeter import NativeMetric, directory, remove_series
+from .. import _alias, metrics, values
+from .._forkmeter import NativeMetric, directory, native_family, remove_series
 from ..metrics_core import Metric
 from ..registry import REGISTRY
 from ..samples import Sample
 from ..validation import _validate_labelnames, _validate_metric_name
-from ._attributes import Inherited
+from ._attributes import Inherited, NativeSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .._forkmeter import NativeFamily
     from ..registry import CollectorRegistry
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +61,8 @@ def _build_full_name(metric_type: str | None, name: str, namespace: str, subsyst
 
 
 _quick_starts: set[object] = set()
+# What a program may replace in one metric alone.
+_OWN_EXPOSITION = frozenset({"_child_samples", "_get_metric", "_multi_samples", "_samples", "collect"})
 
 
 def quick_start(method: F) -> F:
@@ -212,6 +215,22 @@ class MetricWrapperBase(NativeMetric):
         for suffix, labels, value, timestamp, exemplar, native_histogram in self._samples():
             family.add_sample(name + suffix, labels, value, timestamp, exemplar, native_histogram)
         return [family]
+
+    def _native_families(self) -> list[NativeFamily] | None:
+        """Returns the family in its native form, unless somebody decides how it or its samples are made."""
+        cls = type(self)
+        if (
+            type(cls._child_samples) is not NativeSamples
+            or cls.collect is not MetricWrapperBase.collect
+            or cls._samples is not MetricWrapperBase._samples
+            or cls._multi_samples is not MetricWrapperBase._multi_samples
+            or cls._get_metric is not MetricWrapperBase._get_metric
+            or not _OWN_EXPOSITION.isdisjoint(vars(self))
+            or not isinstance(self._documentation, str)
+        ):
+            return None
+        family = native_family(self, self._name, self._documentation, self._unit or "", metrics._use_created)
+        return None if family is None else [family]
 
     def _require_labelnames(self) -> tuple[str, ...]:
         if not self._labelnames:

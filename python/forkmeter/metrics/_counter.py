@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._forkmeter import NativeCounter
 from ..samples import Exemplar, Sample
 from ..validation import _validate_exemplar
-from ._attributes import CreatedAttribute, ValueAttribute, created_samples
+from ._attributes import CreatedAttribute, NativeSamples, ValueAttribute, created_samples
 from ._base import MetricWrapperBase, quick_start
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Counter(MetricWrapperBase, NativeCounter):
         """
         return self._count_exceptions(exception)
 
+    @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
         total = Sample("_total", {}, self._value.get(), None, self._value.get_exemplar())
         return (total, *created_samples(self))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._forkmeter import NativeStates
 from ..registry import REGISTRY
 from ..samples import Sample
-from ._attributes import Inherited, ValueAttribute
+from ._attributes import Inherited, NativeSamples, ValueAttribute
 from ._base import MetricWrapperBase, quick_start
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class Enum(MetricWrapperBase, NativeStates):
         self._raise_if_not_observable()
         self._value = self._states.index(state)
 
+    @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
         current = self._value
         return [

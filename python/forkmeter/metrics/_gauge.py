@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._forkmeter import NativeGauge
 from ..registry import REGISTRY
 from ..samples import Sample
-from ._attributes import Inherited, ValueAttribute
+from ._attributes import Inherited, NativeSamples, ValueAttribute
 from ._base import MetricWrapperBase, quick_start
 
 if TYPE_CHECKING:
@@ -149,5 +149,6 @@ class Gauge(MetricWrapperBase, NativeGauge):
 
         self._child_samples = types.MethodType(samples, self)  # type: ignore[method-assign]
 
+    @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
         return (Sample("", {}, self._value.get(), None, None),)

@@ -10,7 +10,7 @@ from ..registry import REGISTRY
 from ..samples import Exemplar, Sample
 from ..utils import INF, floatToGoString
 from ..validation import _validate_exemplar
-from ._attributes import CreatedAttribute, Inherited, ValueAttribute, created_samples
+from ._attributes import CreatedAttribute, Inherited, NativeSamples, ValueAttribute, created_samples
 from ._base import MetricWrapperBase, quick_start
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Histogram(MetricWrapperBase, NativeHistogram):
                     bucket.set_exemplar(Exemplar(exemplar, amount, time.time()))
                 break
 
+    @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
         samples = []
         count = 0.0

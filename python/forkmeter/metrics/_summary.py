@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._forkmeter import NativeSummary
 from ..samples import Sample
-from ._attributes import CreatedAttribute, ValueAttribute, created_samples
+from ._attributes import CreatedAttribute, NativeSamples, ValueAttribute, created_samples
 from ._base import MetricWrapperBase, quick_start
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Summary(MetricWrapperBase, NativeSummary):
         self._count.inc(1)
         self._sum.inc(amount)
 
+    @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
         return (
             Sample("_count", {}, self._count.get(), None, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sys import maxunicode
 from typing import TYPE_CHECKING
 
+from .._writing import write
 from ..utils import floatToGoString, parse_version
 from ..validation import _is_valid_legacy_labelname, _is_valid_legacy_metric_name
 
@@ -51,21 +52,17 @@ def generate_latest(registry: Collector, escaping: str = UNDERSCORES, version: s
     """
     names = _NameWriter(escaping)
     has_native_histograms = parse_version(version) >= (2, 0, 0)
-    output: list[str] = []
-    for metric in registry.collect():
-        try:
-            name = names.metric(metric.name)
-            output.append(f"# HELP {name} {_escape_quoted(metric.documentation)}\n# TYPE {name} {metric.type}\n")
-            if metric.unit:
-                output.append(f"# UNIT {name} {metric.unit}\n")
-            for sample in metric.samples:
-                if has_native_histograms or not sample.native_histogram:
-                    output.append(_sample_line(metric, sample, names))
-        except Exception as exception:
-            exception.args = (*(exception.args or ("",)), metric)
-            raise
-    output.append("# EOF\n")
-    return "".join(output).encode("utf-8")
+
+    def write_metric(metric: Metric, lines: list[str]) -> None:
+        name = names.metric(metric.name)
+        lines.append(f"# HELP {name} {_escape_quoted(metric.documentation)}\n# TYPE {name} {metric.type}\n")
+        if metric.unit:
+            lines.append(f"# UNIT {name} {metric.unit}\n")
+        for sample in metric.samples:
+            if has_native_histograms or not sample.native_histogram:
+                lines.append(_sample_line(metric, sample, names))
+
+    return write(registry, escaping, write_metric, is_openmetrics=True) + b"# EOF\n"
 
 
 class _NameWriter:

@@ -104,8 +104,8 @@ impl Format {
 /// assert!(text.ends_with("requests_total{path=\"/\"} 3.0\n"));
 /// # Ok::<(), forkmeter_core::encode::EncodeError>(())
 /// ```
-pub fn encode(
-    families: &[MetricFamily],
+pub fn encode<'f>(
+    families: impl IntoIterator<Item = &'f MetricFamily>,
     format: Format,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {

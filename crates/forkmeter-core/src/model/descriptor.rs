@@ -1,8 +1,9 @@
 //! The immutable metadata of a family that a program declares, and the layout of its series' slots.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{LabelSet, MetricFamily, MetricType, MultiprocessMode, Sample};
+use super::{Exemplar, LabelSet, MetricFamily, MetricType, MultiprocessMode, Sample};
 use crate::store::Slots;
 
 /// Holds the immutable metadata of one metric family that is instrumented (not collected by custom code).
@@ -106,6 +107,25 @@ impl Descriptor {
     }
 }
 
+/// Gives [`Descriptor::expose`] what stands in the slots of one series.
+pub trait SlotValues: fmt::Debug {
+    /// Returns the value of a slot.
+    fn value(&self, index: usize) -> f64;
+
+    /// Returns the exemplar of a slot.
+    fn exemplar(&self, index: usize) -> Option<Exemplar>;
+}
+
+impl<S: Slots> SlotValues for S {
+    fn value(&self, index: usize) -> f64 {
+        self.get(index)
+    }
+
+    fn exemplar(&self, index: usize) -> Option<Exemplar> {
+        Slots::exemplar(self, index)
+    }
+}
+
 /// Shows one series to [`Descriptor::expose`].
 #[derive(Debug)]
 pub struct SeriesView<'a> {
@@ -116,7 +136,7 @@ pub struct SeriesView<'a> {
     /// When the series was made, as Unix time in seconds, where a `_created` sample is wanted.
     pub created_seconds: Option<f64>,
     /// The value cells.
-    pub slots: &'a dyn Slots,
+    pub slots: &'a dyn SlotValues,
 }
 
 impl Descriptor {
@@ -139,16 +159,16 @@ impl Descriptor {
         let plain = |suffix: &str, value| Sample::new(name(suffix), labels.clone(), value);
         match self.kind {
             MetricType::Counter => {
-                let total = plain("_total", slots.get(0));
+                let total = plain("_total", slots.value(0));
                 samples.push(Sample {
                     exemplar: slots.exemplar(0),
                     ..total
                 });
             }
-            MetricType::Gauge | MetricType::Unknown => samples.push(plain("", slots.get(0))),
+            MetricType::Gauge | MetricType::Unknown => samples.push(plain("", slots.value(0))),
             MetricType::Summary => {
-                samples.push(plain("_count", slots.get(SUMMARY_COUNT)));
-                samples.push(plain("_sum", slots.get(SUMMARY_SUM)));
+                samples.push(plain("_count", slots.value(SUMMARY_COUNT)));
+                samples.push(plain("_sum", slots.value(SUMMARY_SUM)));
             }
             MetricType::Histogram | MetricType::GaugeHistogram => {
                 self.expose_histogram(series, samples);
@@ -160,7 +180,7 @@ impl Descriptor {
                 samples.push(Sample::new(name("_info"), own.chain(facts).collect(), 1.0));
             }
             MetricType::StateSet => {
-                let current = slots.get(0);
+                let current = slots.value(0);
                 for (index, state) in (0_u32..).zip(&self.states) {
                     let labels = labels.with(Arc::clone(&self.name), Arc::clone(state));
                     let on = (current - f64::from(index)).abs() < 0.5;
@@ -187,7 +207,7 @@ impl Descriptor {
         let mut count = 0.0;
         for (index, bound) in self.upper_bounds.iter().enumerate() {
             let slot = HISTOGRAM_FIRST_BUCKET + index;
-            count += series.slots.get(slot);
+            count += series.slots.value(slot);
             let labels = series
                 .labels
                 .with("le", crate::encode::format_value(*bound));
@@ -206,7 +226,7 @@ impl Descriptor {
         };
         samples.push(plain("_count", count));
         if self.upper_bounds.first().is_none_or(|bound| *bound >= 0.0) {
-            samples.push(plain("_sum", series.slots.get(HISTOGRAM_SUM)));
+            samples.push(plain("_sum", series.slots.value(HISTOGRAM_SUM)));
         }
     }
 }

@@ -9,7 +9,7 @@ mod sample;
 
 pub use descriptor::{
     Descriptor, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM, SeriesView,
-    SlotName,
+    SlotName, SlotValues,
 };
 pub use family::MetricFamily;
 pub use kind::{MergeRule, MetricType, MultiprocessMode, ParseKindError};

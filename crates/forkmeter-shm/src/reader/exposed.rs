@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use forkmeter_core::merge::Merged;
-use forkmeter_core::model::SeriesView;
-use forkmeter_core::store::Slots;
+use forkmeter_core::model::{SeriesView, SlotValues};
 use forkmeter_core::{Descriptor, Exemplar, MergeRule, MetricFamily, MetricType, Sample};
 
 use super::meta::Meta;
@@ -318,21 +317,12 @@ impl Names {
 #[derive(Debug)]
 struct NoSlots;
 
-impl Slots for NoSlots {
-    fn len(&self) -> usize {
-        0
-    }
-    fn add(&self, _: usize, _: f64) {}
-    fn set(&self, _: usize, _: f64) {}
-    fn get(&self, _: usize) -> f64 {
+impl SlotValues for NoSlots {
+    fn value(&self, _: usize) -> f64 {
         0.0
     }
-    fn set_exemplar(&self, _: usize, _: Exemplar) {}
+
     fn exemplar(&self, _: usize) -> Option<Exemplar> {
         None
     }
-    fn created_seconds(&self) -> f64 {
-        0.0
-    }
-    fn reset(&self) {}
 }
