@@ -27,6 +27,7 @@ from .process_collector import PROCESS_COLLECTOR, ProcessCollector
 from .registry import REGISTRY, CollectorRegistry
 
 if TYPE_CHECKING:
+    from . import asgi, core, exposition, multiprocess, openmetrics, parser
     from ._configure import Status, Worker, configure, status
     from .exposition import (
         CONTENT_TYPE_LATEST,
