@@ -128,9 +128,8 @@ class MultiProcessCollector:
 
     def _native_families(self) -> list[NativeFamily] | None:
         """Returns the merged families in their native form, unless somebody decides how they are merged."""
-        if type(self) is not MultiProcessCollector or self.collect.__func__ is not _COLLECT:
-            return None
-        if MultiProcessCollector.merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ:
+        cls = MultiProcessCollector
+        if type(self) is not cls or (cls.collect, cls.merge, cls._read_metrics) != (_COLLECT, _MERGE, _READ):
             return None
         return _forkmeter.collect_directory(os.fspath(self._path))
 

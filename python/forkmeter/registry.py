@@ -270,8 +270,11 @@ class RestrictedRegistry:
         else:
             families = (family for collector in collectors for family in of(collector))
         for family in families:
-            is_native = isinstance(family, NativeFamily)
-            restricted = family.restricted(names) if is_native else family._restricted_metric(names)
+            restricted: Family | None
+            if isinstance(family, NativeFamily):
+                restricted = family.restricted(names)
+            else:
+                restricted = family._restricted_metric(names)
             if restricted is not None:
                 yield restricted
 

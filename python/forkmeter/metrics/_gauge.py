@@ -147,7 +147,7 @@ class Gauge(MetricWrapperBase, NativeGauge):
         def samples(_: Gauge) -> Iterable[Sample]:
             return (Sample("", {}, float(f()), None, None),)
 
-        self._child_samples = types.MethodType(samples, self)  # type: ignore[method-assign]
+        self._child_samples = types.MethodType(samples, self)
 
     @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
