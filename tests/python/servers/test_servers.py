@@ -282,7 +282,7 @@ class Run:
         assert set(least) <= set(values) <= set(most)
         surplus = {key: value - least.get(key, 0) for key, value in values.items()}
         beyond = {key: value for key, value in surplus.items() if not 0 <= value <= most[key] - least.get(key, 0)}
-        assert not beyond, f"counted beyond what was answered; begun, and not answered, are {lost}"
+        assert not beyond, f"neither what was answered nor, at most, what was begun; to no end came {lost}"
         return Checked(set(answers), len(lost), surplus)
 
 

@@ -11,8 +11,9 @@ use crate::serve::ListenAddress;
 /// Run a command with forkmeter in the place of prometheus_client.
 ///
 /// In CMD and in all Python programs that it starts, 'import prometheus_client' gives forkmeter, and all of
-/// them count in one fresh private directory, which is removed at the end. CMD needs no change; forkmeter has
-/// to be installed for the Python that it runs on.
+/// them count in one fresh private directory, which is removed at the end; a PROMETHEUS_MULTIPROC_DIR that is
+/// set outside counts only as --dir. CMD needs no change; forkmeter has to be installed for the Python that it
+/// runs on.
 ///
 /// CMD keeps the terminal and the standard streams. Signals are passed on to it. Python programs that are told
 /// to ignore their environment (python -I, -E or -S) stay as they are.
