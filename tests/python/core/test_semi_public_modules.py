@@ -116,7 +116,7 @@ def test_services_choose_the_value_class_after_the_variable(tmp_path: Path, monk
     assert values.ValueClass._multiprocess
     Counter("late", "Late.", registry=None).inc()
     values.close_all_multiprocess_files()
-    assert f"counter_{os.getpid()}.db" in os.listdir(tmp_path)
+    assert f"counter_{os.getpid()}.db" in [path.name for path in tmp_path.iterdir()]
 
 
 def test_gunicorn_exporter_patches_the_value_class() -> None:
