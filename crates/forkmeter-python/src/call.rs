@@ -16,6 +16,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
+/// Says that a callee may use the place before the arguments: `PY_VECTORCALL_ARGUMENTS_OFFSET`.
+const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
+
 mod unwinding {
     use std::ffi::c_int;
 
@@ -36,9 +39,13 @@ mod unwinding {
         ) -> *mut PyObject;
 
         pub(super) fn PyObject_IsInstance(object: *mut PyObject, class: *mut PyObject) -> c_int;
-        pub(super) fn PyObject_CallOneArg(
+
+        // Python 3.9 has PyObject_CallOneArg in its headers alone.
+        pub(super) fn PyObject_VectorcallDict(
             callable: *mut PyObject,
-            arg: *mut PyObject,
+            args: *const *mut PyObject,
+            nargsf: usize,
+            kwargs: *mut PyObject,
         ) -> *mut PyObject;
 
         pub(super) fn PyObject_GetIter(object: *mut PyObject) -> *mut PyObject;
@@ -80,10 +87,19 @@ pub(crate) fn call1<'py>(
     callable: &Bound<'py, PyAny>,
     arg: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    // The callee may use the place before the argument, so a method need not move it.
+    let mut args = [std::ptr::null_mut(), arg.as_ptr()];
+    let first = args.as_mut_ptr().wrapping_add(1);
     let rest = Rest;
-    // SAFETY: the interpreter is attached; both objects live for the call.
-    let result: *mut ffi::PyObject =
-        unsafe { unwinding::PyObject_CallOneArg(callable.as_ptr(), arg.as_ptr()) };
+    // SAFETY: the interpreter is attached; both objects live for the call; there are no keywords.
+    let result: *mut ffi::PyObject = unsafe {
+        unwinding::PyObject_VectorcallDict(
+            callable.as_ptr(),
+            first,
+            1 | ARGUMENTS_OFFSET,
+            std::ptr::null_mut(),
+        )
+    };
     std::mem::forget(rest);
     // SAFETY: the result is a new reference, or null where an exception is set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
