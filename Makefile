@@ -19,7 +19,7 @@ OFFICIAL_TESTS ?=
 ONCE ?=
 # Not part of `make test` yet.
 SLOW_PYTHON_TESTS := tests/python/safety
-PYTHON_SOURCES := tests demo benches crates/forkmeter-cli/src/run
+PYTHON_SOURCES := python tests demo benches crates/forkmeter-cli/src/run
 
 # The oracle tests of the crates run the official client in this interpreter.
 export FORKMETER_ORACLE_PYTHON := $(abspath $(BIN)/python)

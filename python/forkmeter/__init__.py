@@ -27,7 +27,12 @@ from .process_collector import PROCESS_COLLECTOR, ProcessCollector
 from .registry import REGISTRY, CollectorRegistry
 
 if TYPE_CHECKING:
-    from . import asgi, core, exposition, multiprocess, openmetrics, parser
+    from . import asgi as asgi
+    from . import core as core
+    from . import exposition as exposition
+    from . import multiprocess as multiprocess
+    from . import openmetrics as openmetrics
+    from . import parser as parser
     from ._configure import Status, Worker, configure, status
     from .exposition import (
         CONTENT_TYPE_LATEST,
@@ -111,19 +116,21 @@ _SUBMODULES = frozenset({"asgi", "exposition", "openmetrics"})
 _MORE_SUBMODULES = frozenset({"core", "multiprocess", "parser"})
 
 
-def __getattr__(name: str) -> object:
-    """Imports what is asked for late."""
-    if name in _OF_EXPOSITION:
-        value = getattr(importlib.import_module(".exposition", __name__), name)
-        globals()[name] = value
-        return value
-    if name in _OF_CONFIGURE:
-        value = getattr(importlib.import_module("._configure", __name__), name)
-        globals()[name] = value
-        return value
-    if name in _SUBMODULES or name in _MORE_SUBMODULES:
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Type checkers know the names from above, and that there are no others.
+    def __getattr__(name: str) -> object:
+        """Imports what is asked for late."""
+        if name in _OF_EXPOSITION:
+            value = getattr(importlib.import_module(".exposition", __name__), name)
+            globals()[name] = value
+            return value
+        if name in _OF_CONFIGURE:
+            value = getattr(importlib.import_module("._configure", __name__), name)
+            globals()[name] = value
+            return value
+        if name in _SUBMODULES or name in _MORE_SUBMODULES:
+            return importlib.import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

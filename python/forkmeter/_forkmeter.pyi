@@ -2,23 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, final
 
-from typing_extensions import Self, TypeAlias
+from typing_extensions import Self, TypeAlias, disjoint_base
 
 from .samples import Exemplar
 
 __version__: str
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-ExceptionTypes: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
+_ExceptionTypes: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
 # Type, name, help text, unit, multiprocess mode, upper bounds, states.
 _Declaration: TypeAlias = tuple[str, str, str, str, str, Sequence[float], Sequence[str]]
 # Name, labels, value, timestamp, exemplar.
-RawSample: TypeAlias = tuple[str, dict[str, str], float, float | None, Exemplar | None]
+_RawSample: TypeAlias = tuple[str, dict[str, str], float, float | None, Exemplar | None]
 # Name, help text, type, unit, samples.
-RawFamily: TypeAlias = tuple[str, str, str, str, list[RawSample]]
+_RawFamily: TypeAlias = tuple[str, str, str, str, list[_RawSample]]
 
 def command(argv: Sequence[str]) -> int:
     """Runs the `forkmeter` command, the first of `argv` being its name, and returns its exit code."""
@@ -53,6 +53,7 @@ def collect_directory(path: str) -> list[NativeFamily]:
 def follow_clock(namespace: dict[str, Any]) -> None:
     """Has timers read `default_timer` in a namespace, whenever something else than now stands there."""
 
+@disjoint_base
 class ExceptionCounter:
     """Counts the exceptions that leave a block or a function; they go on their way.
 
@@ -66,7 +67,7 @@ class ExceptionCounter:
     @property
     def _exception(self) -> Any: ...
     def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
-    def __init__(self, counter: Any, exception: ExceptionTypes) -> None: ...
+    def __init__(self, counter: Any, exception: _ExceptionTypes) -> None: ...
     def __enter__(self) -> None:
         """Does nothing."""
 
@@ -86,6 +87,7 @@ class ExceptionCounter:
             official client sees only those of the call that makes the object.
         """
 
+@disjoint_base
 class InprogressTracker:
     """Keeps a gauge at the number of blocks or runs that are under way.
 
@@ -115,6 +117,7 @@ class InprogressTracker:
             official client counts only the call that makes the object.
         """
 
+@disjoint_base
 class Timer:
     """Measures how long a block or a run takes, in seconds, and hands that to a metric.
 
@@ -157,9 +160,7 @@ class Timer:
             official client times the call that makes the object.
         """
 
-def native_family(
-    metric: NativeMetric, name: str, help: str, unit: str, created_samples: bool
-) -> NativeFamily | None:
+def native_family(metric: NativeMetric, name: str, help: str, unit: str, created_samples: bool) -> NativeFamily | None:
     """Returns the family of a metric, where all its samples come from native values.
 
     Args:
@@ -177,6 +178,7 @@ def write_families(families: Sequence[NativeFamily], is_openmetrics: bool, escap
         ValueError: The escaping is unknown, or a sample cannot be written.
     """
 
+@final
 class NativeFamily:
     """A family as it was collected, with all its samples."""
 
@@ -185,9 +187,10 @@ class NativeFamily:
     def restricted(self, names: set[str]) -> NativeFamily | None:
         """Returns the family with only the samples of these names, or `None` where there are none."""
 
-    def fields(self) -> RawFamily:
+    def fields(self) -> _RawFamily:
         """Returns what the family consists of, as Python's objects."""
 
+@final
 class NativeValue:
     """One value of a metric: `get`, `set`, `inc` and its exemplar."""
 
@@ -202,6 +205,7 @@ class NativeValue:
     def set_exemplar(self, exemplar: Exemplar | None) -> None: ...
     def get_exemplar(self) -> Exemplar | None: ...
 
+@disjoint_base
 class NativeMetric:
     """The native half of every metric object."""
 
@@ -247,7 +251,7 @@ class NativeCounter(NativeMetric):
             ValueError: The amount is negative, the metric lacks label values, or the exemplar is not allowed.
         """
 
-    def _count_exceptions(self, exception: ExceptionTypes) -> ExceptionCounter: ...
+    def _count_exceptions(self, exception: _ExceptionTypes) -> ExceptionCounter: ...
 
 class NativeGauge(NativeMetric):
     """The native half of `Gauge`."""

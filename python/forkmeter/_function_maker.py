@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import namedtuple
 from contextlib import _GeneratorContextManager
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .decorator import _parameters, _wrappers, decorate
 
@@ -18,7 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from inspect import FullArgSpec
 
-ArgSpec = namedtuple("ArgSpec", "args varargs varkw defaults")  # noqa: PYI024 -- compared with plain tuples
+    _Generated = _GeneratorContextManager[Any]
+else:
+    _Generated = _GeneratorContextManager
+
+
+class ArgSpec(NamedTuple):
+    """The positional parameters of a function; compares with plain tuples.
+
+    Attributes:
+        args: Their names.
+        varargs: Name of the parameter that takes the rest, if any.
+        varkw: Name of the parameter that takes the rest by name, if any.
+        defaults: Defaults of the last ones.
+    """
+
+    args: list[str]
+    varargs: str | None
+    varkw: str | None
+    defaults: tuple[Any, ...] | None
+
 
 DEF = re.compile(r"\s*def\s*([_\w][_\w\d]*)\s*\(")
 
@@ -68,6 +86,7 @@ class FunctionMaker:
         module: str | None = None,
         funcdict: dict[str, Any] | None = None,
     ) -> None:
+        self.signature: str
         self.shortsignature = signature
         self.dict: dict[str, Any] = {}
         self.doc: str | None = None
@@ -203,7 +222,7 @@ def decorator(caller: Any, _func: Any = None) -> Any:
     )
 
 
-class ContextManager(_GeneratorContextManager):  # type: ignore[type-arg]
+class ContextManager(_Generated):
     """A context manager made of a generator that decorates functions too.
 
     Args:
@@ -225,4 +244,4 @@ class ContextManager(_GeneratorContextManager):  # type: ignore[type-arg]
         )
 
 
-contextmanager = decorator(ContextManager)
+contextmanager: Any = decorator(ContextManager)

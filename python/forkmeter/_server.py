@@ -21,6 +21,8 @@ from .registry import REGISTRY, Collector
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Self
+
 _exposition: Any = exposition
 
 
@@ -48,13 +50,15 @@ class MetricsHandler(BaseHTTPRequestHandler):
         """Logs nothing."""
 
     @classmethod
-    def factory(cls, registry: Collector) -> type:
+    def factory(cls, registry: Collector) -> type[Self]:
         """Returns a handler class like this one.
 
         Args:
             registry: Where it collects.
         """
-        return type(cls.__name__, (cls, object), {"registry": registry})
+        made: Any = type(cls.__name__, (cls, object), {"registry": registry})
+        handler: type[Self] = made
+        return handler
 
 
 class _SilentHandler(WSGIRequestHandler):

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import TypeVar
 
+    from ._dispatch import append as append
+    from ._dispatch import dispatch_on as dispatch_on
+    from ._function_maker import DEF as DEF
+    from ._function_maker import ArgSpec as ArgSpec
+    from ._function_maker import ContextManager as ContextManager
+    from ._function_maker import FunctionMaker as FunctionMaker
+    from ._function_maker import contextmanager as contextmanager
+    from ._function_maker import decorator as decorator
+    from ._function_maker import get_init as get_init
+    from ._function_maker import getargspec as getargspec
+    from ._function_maker import getfullargspec as getfullargspec
+
     F = TypeVar("F", bound=Callable[..., Any])
 
 __version__ = "4.0.10"
@@ -47,17 +59,19 @@ _OF_FUNCTION_MAKER = frozenset(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Loads what this package does not use itself."""
-    if name in _OF_FUNCTION_MAKER:
-        from . import _function_maker
+if not TYPE_CHECKING:
+    # Type checkers know the names from above, and that there are no others.
+    def __getattr__(name: str) -> Any:
+        """Loads what this package does not use itself."""
+        if name in _OF_FUNCTION_MAKER:
+            from . import _function_maker
 
-        return getattr(_function_maker, name)
-    if name in {"append", "dispatch_on"}:
-        from . import _dispatch
+            return getattr(_function_maker, name)
+        if name in {"append", "dispatch_on"}:
+            from . import _dispatch
 
-        return getattr(_dispatch, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(_dispatch, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # One file name per wrapper: profilers tell functions apart by file, line and name.

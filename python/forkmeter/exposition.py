@@ -33,10 +33,27 @@ from .utils import floatToGoString
 from .utils import parse_version as parse_version
 
 if TYPE_CHECKING:
-    import ssl
-    import threading
+    import base64 as base64
+    import gzip as gzip
+    import socket as socket
+    import ssl as ssl
+    import threading as threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from wsgiref.simple_server import WSGIServer
+    from http.server import BaseHTTPRequestHandler as BaseHTTPRequestHandler
+    from socketserver import ThreadingMixIn as ThreadingMixIn
+    from urllib.error import HTTPError as HTTPError
+    from urllib.parse import parse_qs as parse_qs
+    from urllib.parse import quote_plus as quote_plus
+    from urllib.parse import urlparse as urlparse
+    from urllib.request import BaseHandler as BaseHandler
+    from urllib.request import HTTPHandler as HTTPHandler
+    from urllib.request import HTTPRedirectHandler as HTTPRedirectHandler
+    from urllib.request import HTTPSHandler as HTTPSHandler
+    from urllib.request import Request as Request
+    from urllib.request import build_opener as build_opener
+    from wsgiref.simple_server import WSGIRequestHandler as WSGIRequestHandler
+    from wsgiref.simple_server import WSGIServer as WSGIServer
+    from wsgiref.simple_server import make_server as make_server
 
     from ._redirect import _PrometheusRedirectHandler as _PrometheusRedirectHandler
     from ._server import MetricsHandler as MetricsHandler
@@ -46,6 +63,9 @@ if TYPE_CHECKING:
     from ._server import _SilentHandler as _SilentHandler
     from .metrics_core import Metric
     from .samples import Sample
+
+    SNAPPY_AVAILABLE: bool
+    snappy: Any
 
 __all__ = (
     "CONTENT_TYPE_LATEST",
@@ -105,24 +125,26 @@ _LAZY_MODULES = frozenset({"base64", "gzip", "socket", "ssl", "threading"})
 _this: Any = sys.modules[__name__]
 
 
-def __getattr__(name: str) -> Any:
-    """Loads a name with its first use."""
-    from importlib import import_module
+if not TYPE_CHECKING:
+    # Type checkers know the names from above, and that there are no others.
+    def __getattr__(name: str) -> Any:
+        """Loads a name with its first use."""
+        from importlib import import_module
 
-    if name in _LAZY_NAMES:
-        value = getattr(import_module(_LAZY_NAMES[name], __package__), name)
-    elif name in _LAZY_MODULES:
-        value = import_module(name)
-    elif name in {"snappy", "SNAPPY_AVAILABLE"}:
-        try:
-            snappy = import_module("snappy")
-        except ImportError:
-            snappy = None
-        value = snappy if name == "snappy" else snappy is not None
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+        if name in _LAZY_NAMES:
+            value = getattr(import_module(_LAZY_NAMES[name], __package__), name)
+        elif name in _LAZY_MODULES:
+            value = import_module(name)
+        elif name in {"snappy", "SNAPPY_AVAILABLE"}:
+            try:
+                snappy = import_module("snappy")
+            except ImportError:
+                snappy = None
+            value = snappy if name == "snappy" else snappy is not None
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def generate_latest(registry: Collector = REGISTRY, escaping: str = openmetrics.UNDERSCORES) -> bytes:
@@ -297,7 +319,7 @@ def _bake_output(
     return "200 OK", headers, output
 
 
-def make_wsgi_app(registry: Collector = REGISTRY, disable_compression: bool = False) -> Callable[..., Any]:
+def make_wsgi_app(registry: Collector = REGISTRY, disable_compression: bool = False) -> Callable[..., list[bytes]]:
     """Makes a WSGI application that answers scrapes, on whatever path.
 
     Args:

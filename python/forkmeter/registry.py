@@ -33,6 +33,7 @@ class Collector(Protocol):
 
     def collect(self) -> Iterable[Metric]:
         """Returns the families as they are now."""
+        ...  # says to type checkers that nothing is to be returned here
 
 
 class _TargetInfo:

@@ -12,7 +12,7 @@ __all__ = ("INF", "MINUS_INF", "NaN", "floatToGoString", "parse_version")
 
 INF = float("inf")
 MINUS_INF = float("-inf")
-NaN = float("nan")
+NaN: float = float("nan")
 
 # Python writes sixteen digits before the point before it takes to an exponent; here one begins with the seventh.
 _LONGEST_WHOLE_PART = 6

@@ -25,14 +25,16 @@ _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _DEPRECATED_VARIABLE = "prometheus_multiproc_dir"
 
 
-def __getattr__(name: str) -> Any:
-    """Imports what only values in files need."""
-    if name in {"MmapedDict", "mmap_key"}:
-        from . import mmap_dict
+if not TYPE_CHECKING:
+    # Type checkers know the names from above, and that there are no others.
+    def __getattr__(name: str) -> Any:
+        """Imports what only values in files need."""
+        if name in {"MmapedDict", "mmap_key"}:
+            from . import mmap_dict
 
-        value = globals()[name] = getattr(mmap_dict, name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value = globals()[name] = getattr(mmap_dict, name)
+            return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def warn_of_deprecated_variable() -> None:

@@ -16,6 +16,9 @@ pub(crate) struct ExceptionCounter {
     parts: Option<(Py<PyAny>, Py<PyAny>)>,
 }
 
+/// Is a counter and what counts there.
+type Parts<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
 impl ExceptionCounter {
     /// Makes what counts exceptions of these types in a counter.
     pub(crate) fn of(counter: Bound<'_, PyAny>, exception: Bound<'_, PyAny>) -> Self {
@@ -23,9 +26,11 @@ impl ExceptionCounter {
         Self { parts }
     }
 
-    fn parts(&self, py: Python<'_>, missing: &'static str) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+    fn parts<'py>(&self, py: Python<'py>, missing: &'static str) -> PyResult<Parts<'py>> {
         match &self.parts {
-            Some((counter, exception)) => Ok((counter.clone_ref(py), exception.clone_ref(py))),
+            Some((counter, exception)) => {
+                Ok((counter.bind(py).clone(), exception.bind(py).clone()))
+            }
             None => Err(PyAttributeError::new_err(missing)),
         }
     }
@@ -46,12 +51,12 @@ impl ExceptionCounter {
     }
 
     #[getter(_counter)]
-    fn counter(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn counter<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.parts(py, "_counter").map(|(counter, _)| counter)
     }
 
     #[getter(_exception)]
-    fn exception(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn exception<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.parts(py, "_exception").map(|(_, exception)| exception)
     }
 
@@ -69,8 +74,8 @@ impl ExceptionCounter {
         let _ = (typ, traceback);
         let py = slf.py();
         let (counter, exception) = slf.borrow().parts(py, "_exception")?;
-        if call::is_instance(value, exception.bind(py))? {
-            call::call_without_arguments(counter.bind(py), names().inc.bind(py))?;
+        if call::is_instance(value, &exception)? {
+            call::call_without_arguments(&counter, names().inc.bind(py))?;
         }
         Ok(false)
     }

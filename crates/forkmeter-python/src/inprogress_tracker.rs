@@ -36,9 +36,9 @@ impl InprogressTracker {
     }
 
     #[getter(_gauge)]
-    fn gauge(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn gauge<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.gauge {
-            Some(gauge) => Ok(gauge.clone_ref(py)),
+            Some(gauge) => Ok(gauge.bind(py).clone()),
             None => Err(PyAttributeError::new_err("_gauge")),
         }
     }
@@ -54,7 +54,7 @@ impl InprogressTracker {
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let gauge = slf.borrow().gauge(py)?;
-        call::call_without_arguments(gauge.bind(py), names().inc.bind(py))
+        call::call_without_arguments(&gauge, names().inc.bind(py))
     }
 
     /// Decrements the gauge.
@@ -67,7 +67,7 @@ impl InprogressTracker {
         let _ = (typ, value, traceback);
         let py = slf.py();
         let gauge = slf.borrow().gauge(py)?;
-        call::call_without_arguments(gauge.bind(py), names().dec.bind(py))
+        call::call_without_arguments(&gauge, names().dec.bind(py))
     }
 
     /// Decorates a function of any kind.

@@ -59,9 +59,9 @@ impl Timer {
     }
 
     #[getter(_metric)]
-    fn metric(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn metric<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let metric = self.metric.as_ref().ok_or_else(|| unset("_metric"))?;
-        Ok(metric.clone_ref(py))
+        Ok(metric.bind(py).clone())
     }
 
     #[setter(_metric)]
@@ -72,9 +72,12 @@ impl Timer {
     }
 
     #[getter(_callback_name)]
-    fn callback_name(&self, py: Python<'_>) -> PyResult<Py<PyString>> {
+    fn callback_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         let name = self.callback_name.as_ref();
-        Ok(name.ok_or_else(|| unset("_callback_name"))?.clone_ref(py))
+        Ok(name
+            .ok_or_else(|| unset("_callback_name"))?
+            .bind(py)
+            .clone())
     }
 
     #[setter(_callback_name)]
@@ -100,9 +103,9 @@ impl Timer {
             (timer.metric(py)?, timer.callback_name(py)?)
         };
         if slf.is_exact_instance_of::<Self>() {
-            return Ok(Self::for_method(metric.bind(py), &name)?.into_any());
+            return Ok(Self::for_method(&metric, &name.unbind())?.into_any());
         }
-        let args = PyTuple::new(py, [metric.bind(py), name.bind(py).as_any()])?;
+        let args = PyTuple::new(py, [metric, name.into_any()])?;
         call::call(slf.get_type().as_any(), &args, None)
     }
 
@@ -129,7 +132,7 @@ impl Timer {
             timer.duration = Some(seconds);
             (timer.metric(py)?, timer.callback_name(py)?)
         };
-        call::call_with_number(metric.bind(py), name.bind(py), seconds)
+        call::call_with_number(&metric, &name, seconds)
     }
 
     /// Chooses the series, at the latest inside the block.
@@ -140,7 +143,7 @@ impl Timer {
         kw: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let metric = slf.borrow().metric(slf.py())?;
-        let series = call::call_method(metric.bind(slf.py()), "labels", args, kw)?;
+        let series = call::call_method(&metric, "labels", args, kw)?;
         Self::set_metric(slf, series.unbind());
         Ok(())
     }

@@ -14,7 +14,7 @@ from ._base import MetricWrapperBase, quick_start
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._forkmeter import ExceptionTypes
+    from .._forkmeter import _ExceptionTypes
     from ..context_managers import ExceptionCounter
 
 
@@ -58,7 +58,7 @@ class Counter(MetricWrapperBase, NativeCounter):
             self._value.set(0)
             self._created = time.time()
 
-    def count_exceptions(self, exception: ExceptionTypes = Exception) -> ExceptionCounter:
+    def count_exceptions(self, exception: _ExceptionTypes = Exception) -> ExceptionCounter:
         """Counts exceptions that leave a `with` block or a decorated function.
 
         Args:
