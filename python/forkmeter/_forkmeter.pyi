@@ -301,6 +301,7 @@ class NativeHistogram(NativeMetric):
     def time(self) -> Timer:
         """Observes the seconds that a `with` block or a decorated function takes."""
 
+@final
 class HttpRecorder:
     """Counts HTTP requests in families that the Python half declared.
 
@@ -320,6 +321,7 @@ class HttpRecorder:
         hooks: Any,
     ) -> Self: ...
 
+@final
 class AsgiExchange:
     """One ASGI request: called as the `send` of its application, which it measures on the way."""
 
@@ -343,6 +345,7 @@ class AsgiExchange:
     def fail(self, is_cancelled: bool) -> None:
         """Says that an exception left the application, and whether that was because nobody waits any more."""
 
+@final
 class WsgiExchange:
     """One WSGI request: called as the `start_response` of its application."""
 

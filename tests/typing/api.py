@@ -473,6 +473,8 @@ def texts() -> None:
     assert_type(encoder(REGISTRY), bytes)
     assert_type(content_type, str)
     assert_type(forkmeter.exposition.gzip_accepted("gzip"), bool)
+    # What writers take, whatever form it has.
+    forkmeter.registry.families_to_write(REGISTRY)
     constants: list[str] = [
         forkmeter.CONTENT_TYPE_LATEST,
         forkmeter.CONTENT_TYPE_PLAIN_0_0_4,
