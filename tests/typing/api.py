@@ -330,7 +330,7 @@ def families() -> None:
         assert_type(metric.samples, list[Sample])
         assert_type(metric == metrics[0], bool)
         metric.add_sample("a_total", {"l": "x"}, 1.0, timestamp=1.5, exemplar=exemplar)
-    types: tuple[str, ...] = forkmeter.metrics_core.METRIC_TYPES
+    types: list[str] = list(forkmeter.metrics_core.METRIC_TYPES)
     assert types
     of_modules: list[type[Metric]] = [
         forkmeter.metrics_core.Metric,

@@ -68,8 +68,8 @@ def names() -> None:
     assert_type((family.name, family.documentation, family.has_custom), tuple[str, str, bool])
     own = Names([family, *FORKMETER.families], labels={"route": "path"}, status="code", unmatched=None)
     assert_type((own.unmatched, own.cancelled), tuple[Optional[str], str])
-    constants: dict[str, str] = {**own.constants, **own.labels}
-    assert constants
+    texts: list[str] = [*own.constants.values(), *own.labels.values()]
+    assert texts
     known: list[Names] = [
         INSTRUMENTATOR,
         STARLETTE_EXPORTER,
