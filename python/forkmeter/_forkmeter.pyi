@@ -41,6 +41,12 @@ def status() -> tuple[str | None, int, str | None]:
 def workers(path: str) -> list[tuple[int, str, bool, float, int]]:
     """Returns pid, tag, life, start and kept series of the workers that a directory knows."""
 
+def reset_on_deletion(is_on: bool) -> None:
+    """Says whether deleting the files of a directory resets it, as under a test runner."""
+
+def begin_part_of_test(is_first: bool) -> None:
+    """Notices what was deleted without a word, before each part of a test."""
+
 def remove_series(metric: NativeMetric, label_values: Sequence[str]) -> None:
     """Removes a series of a metric from the directory, for all workers."""
 

@@ -1,4 +1,5 @@
-//! Sees changes of the environment at once: the one file of this crate that calls the C API itself.
+//! Sees changes of the environment, and under a test runner deletions, at once: the one file of this crate that calls
+//! the C API itself.
 //!
 //! The hook is called for every audited event of the process, so it looks at the event's name first. It never runs
 //! Python code and takes only the lock of `mode`, which is never held while anything else is waited for.
@@ -10,11 +11,13 @@
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyString};
 use pyo3::{PyErr, ffi};
 
-use crate::mode;
+use crate::{mode, testing};
 
 type Hook = extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
@@ -44,12 +47,24 @@ extern "C" fn on_event(event: *const c_char, args: *mut ffi::PyObject, _: *mut c
         && let Some(name) = bytes_at(args, 0)
     {
         mode::variable_changed(name, None);
+    } else if testing::is_on() {
+        match event {
+            b"os.remove" => {
+                if let Some(path) = path_at(args, 0) {
+                    testing::file_is_removed(&path, integer_at(args, 1));
+                }
+            }
+            b"os.rename" | b"os.rmdir" => testing::something_is_moved(),
+            b"os.fork" | b"os.forkpty" | b"os.posix_spawn" | b"os.spawn" | b"os.system"
+            | b"subprocess.Popen" => testing::process_is_started(),
+            _ => {}
+        }
     }
     0
 }
 
-/// Returns the bytes at an index of the event's arguments; nothing where there are none.
-fn bytes_at<'a>(args: *mut ffi::PyObject, index: ffi::Py_ssize_t) -> Option<&'a [u8]> {
+/// Returns an item of the event's arguments; nothing where there is none.
+fn item_at(args: *mut ffi::PyObject, index: ffi::Py_ssize_t) -> Option<*mut ffi::PyObject> {
     // SAFETY: the interpreter is attached during an event, and passes its arguments as a tuple or as null, which
     // the check refuses.
     let is_tuple = !args.is_null() && unsafe { ffi::PyTuple_Check(args) } != 0;
@@ -59,6 +74,35 @@ fn bytes_at<'a>(args: *mut ffi::PyObject, index: ffi::Py_ssize_t) -> Option<&'a 
     }
     // SAFETY: `args` is a tuple that is longer than `index`; the reference is borrowed from it for the call.
     let item = unsafe { ffi::PyTuple_GetItem(args, index) };
+    (!item.is_null()).then_some(item)
+}
+
+/// Returns a path among the event's arguments, given as text or bytes; nothing where it is anything else.
+fn path_at(args: *mut ffi::PyObject, index: ffi::Py_ssize_t) -> Option<PathBuf> {
+    if let Some(bytes) = bytes_at(args, index) {
+        return Some(OsStr::from_bytes(bytes).into());
+    }
+    let item = item_at(args, index)?;
+    // SAFETY: the interpreter is attached during an event.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the item is an object, borrowed for less than the call.
+    let item = unsafe { Borrowed::from_ptr(py, item) };
+    item.cast::<PyString>().ok()?.extract().ok()
+}
+
+/// Returns a number among the event's arguments; nothing where it is anything else.
+fn integer_at(args: *mut ffi::PyObject, index: ffi::Py_ssize_t) -> Option<c_int> {
+    let item = item_at(args, index)?;
+    // SAFETY: as in `path_at`.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: as in `path_at`.
+    let item = unsafe { Borrowed::from_ptr(py, item) };
+    item.cast::<PyInt>().ok()?.extract().ok()
+}
+
+/// Returns the bytes at an index of the event's arguments; nothing where there are none.
+fn bytes_at<'a>(args: *mut ffi::PyObject, index: ffi::Py_ssize_t) -> Option<&'a [u8]> {
+    let item = item_at(args, index)?;
     // SAFETY: an item of a complete tuple is an object.
     if unsafe { ffi::PyBytes_Check(item) } == 0 {
         return None;

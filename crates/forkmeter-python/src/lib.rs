@@ -27,6 +27,7 @@ mod mode;
 mod names;
 mod series;
 mod shared;
+mod testing;
 mod timer;
 mod value;
 
@@ -57,6 +58,8 @@ mod _forkmeter {
     use super::mode::{directory, set_directory, uses_deprecated_variable};
     #[pymodule_export]
     use super::shared::{refresh, remove_series, status, workers};
+    #[pymodule_export]
+    use super::testing::{begin_part_of_test, reset_on_deletion};
     #[pymodule_export]
     use super::timer::Timer;
     #[pymodule_export]

@@ -3,6 +3,7 @@
 //! Writers and the reader meet only in the bytes that `docs/format.md` specifies. This crate formats no
 //! expositions and knows no HTTP; it holds all unsafe code of the workspace.
 
+pub mod deletion;
 mod directory;
 mod guard;
 pub mod key;

@@ -56,6 +56,8 @@ pub(crate) struct Place {
 pub(crate) struct Deleted {
     stem: Box<str>,
     segment: Segment,
+    /// Whether its deletion was a reset: of what it holds only what was counted since is still wanted.
+    is_reset: bool,
 }
 
 impl OpenDirectory {
@@ -104,7 +106,11 @@ impl OpenDirectory {
     /// Forgets the files that were deleted or replaced, and returns the stems of their names.
     ///
     /// Segments of shared slots are added to `deleted`: they may hold what nobody else knows any more.
-    pub(crate) fn forget_deleted(&mut self, deleted: &mut Vec<Deleted>) -> Vec<Box<str>> {
+    pub(crate) fn forget_deleted(
+        &mut self,
+        deleted: &mut Vec<Deleted>,
+        is_reset: bool,
+    ) -> Vec<Box<str>> {
         let is_gone = |set: &Vec<Segment>| {
             set.iter()
                 .any(|segment| !segment.is_current() || !segment.is_open())
@@ -123,6 +129,7 @@ impl OpenDirectory {
             deleted.extend(lost.map(|segment| Deleted {
                 stem: stem.clone(),
                 segment,
+                is_reset,
             }));
         }
         if !self.meta.is_current() {
@@ -136,9 +143,13 @@ impl OpenDirectory {
     /// `deleted`.
     pub(crate) fn rescue(&mut self, deleted: &mut Vec<Deleted>) -> io::Result<()> {
         let workers = Arc::clone(&self.workers);
-        while let Some(Deleted { stem, segment }) = deleted.last_mut() {
+        while let Some(one) = deleted.last_mut() {
+            let Deleted { stem, segment, .. } = one;
             let lock = workers.lock_directory()?;
             for (key, timestamp, cell) in segment.values()? {
+                if one.is_reset && timestamp >= 0.0 {
+                    continue;
+                }
                 let wanted = [Wanted {
                     key: &key,
                     timestamp,

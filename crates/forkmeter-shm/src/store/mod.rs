@@ -1,6 +1,7 @@
 //! The store of many processes: values in a directory that all workers of a program share.
 
 mod collect;
+mod hints;
 mod series;
 mod state;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use forkmeter_core::store::{Clock, Collected, Slots, Store};
 use forkmeter_core::{Descriptor, LabelSet, fork};
 
+use self::hints::Hints;
 use self::state::State;
 use crate::process;
 use crate::reader::DirectoryReader;
@@ -61,6 +63,7 @@ pub struct ShmStore {
 #[derive(Debug)]
 struct Shared {
     options: Options,
+    hints: Hints,
     state: Mutex<State>,
     reader: Mutex<Option<DirectoryReader>>,
 }
@@ -80,6 +83,7 @@ impl ShmStore {
         let state = Mutex::new(State::new(options.clock));
         let shared = Shared {
             options,
+            hints: Hints::default(),
             state,
             reader: Mutex::default(),
         };
@@ -94,6 +98,29 @@ impl ShmStore {
         let _section = fork::enter();
         let mut state = self.shared.lock();
         state.refresh(&self.shared.options);
+    }
+
+    /// Says whether the deletion of files is a reset, as test runners want it; normally nothing is lost.
+    ///
+    /// For that each deletion has to be noticed at once: see [`ShmStore::expect_deletion`] and
+    /// [`ShmStore::watch_for_deletions`]. Children of `fork` go on with what holds here.
+    pub fn reset_on_deletion(&self, is_reset: bool) {
+        let _section = fork::enter();
+        self.shared.lock().reset_on_deletion(is_reset);
+    }
+
+    /// Makes the next use of any handle look for deleted files. Takes no lock; may be called before the deletion,
+    /// which is waited for until a second has passed.
+    pub fn expect_deletion(&self) {
+        self.shared.hints.expect();
+        process::next_epoch();
+    }
+
+    /// Makes every use of any handle look for deleted files, until it is called again: somebody else may delete
+    /// some at any time. Takes no lock.
+    pub fn watch_for_deletions(&self, is_watching: bool) {
+        self.shared.hints.watch(is_watching);
+        process::next_epoch();
     }
 
     /// Returns the directory in which values are shared now, if any.

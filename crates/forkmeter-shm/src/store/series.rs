@@ -216,6 +216,30 @@ impl Series {
         }
     }
 
+    /// Tells whether the series was taken out of its file, by whoever did it, and what was counted there since.
+    pub(super) fn is_taken_out(&self) -> (bool, bool) {
+        let mut is_removed = self.is_published();
+        let mut has_value = false;
+        for cell in self.cells.iter().filter_map(CellRef::get) {
+            // ORDERING: lone values.
+            let bits = cell.load(Ordering::Relaxed);
+            let timestamp = f64::from_bits(timestamp_of(cell).load(Ordering::Relaxed));
+            let is_gauge = matches!(self.kind, Kind::Gauge | Kind::MostRecentGauge);
+            let removed = bits == layout::REMOVED_GAUGE_BITS;
+            is_removed &= if is_gauge { removed } else { timestamp < 0.0 };
+            has_value |= bits != 0 && !removed;
+        }
+        (is_removed, has_value)
+    }
+
+    /// Starts over as a series of now: its file was deleted, which is a reset.
+    pub(super) fn start_anew(&self) {
+        self.start_over();
+        // ORDERING: a lone value.
+        self.kept_created_bits
+            .store(self.now().to_bits(), Ordering::Relaxed);
+    }
+
     /// Lets go of the file and of what was counted: the store moved to another directory.
     pub(super) fn start_over(&self) {
         for cell in &self.cells {
@@ -314,7 +338,7 @@ impl Series {
         };
         let _section = fork::enter();
         let mut state = store.lock();
-        state.look_again(&store.options, self);
+        state.look_again(&store, self);
     }
 
     fn add_to_gauge(&self, cell: &AtomicU64, delta: f64) {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use forkmeter_core::store::{Clock, Slots};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
+use super::hints::Looks;
 use super::series::{DRAIN, Series};
 use super::{Options, Shared};
 use crate::directory::{Deleted, OpenDirectory, is_shared};
@@ -36,6 +37,9 @@ pub(super) struct State {
     draining: Vec<(Arc<Series>, Instant)>,
     undeclared: bool,
     is_repairing: bool,
+    /// Whether a deletion is a reset.
+    resets: bool,
+    looks: Looks,
     retry_at: Option<Instant>,
     /// As `retry_at`, for what is not needed to count.
     retry_side_files_at: Option<Instant>,
@@ -69,12 +73,19 @@ impl State {
             draining: Vec::new(),
             undeclared: false,
             is_repairing: false,
+            resets: false,
+            looks: Looks::default(),
             retry_at: None,
             retry_side_files_at: None,
             last_error: None,
             reported_kept: 0,
             moves: 0,
         }
+    }
+
+    /// Says whether a deletion is a reset.
+    pub(super) fn reset_on_deletion(&mut self, is_reset: bool) {
+        self.resets = is_reset;
     }
 
     pub(super) fn moves(&self) -> u64 {
@@ -242,9 +253,10 @@ impl State {
     }
 
     /// Looks up a handle's cells again after a fork or a move; its caller counts right after.
-    pub(super) fn look_again(&mut self, options: &Options, series: &Series) {
+    pub(super) fn look_again(&mut self, shared: &Shared, series: &Series) {
         let epoch = process::epoch();
-        self.follow(options);
+        self.follow(&shared.options);
+        self.look_for_deletions(&shared.hints);
         if !series.is_removed()
             && !series.is_published()
             && let Some(known) = series.this()

@@ -10,6 +10,7 @@ use forkmeter_core::{Descriptor, MetricType};
 use super::{State, is_later};
 use crate::directory::{OpenDirectory, is_shared};
 use crate::process;
+use crate::store::hints::Hints;
 use crate::store::series::Series;
 use crate::store::{Directory, Options};
 
@@ -194,7 +195,7 @@ impl State {
             return;
         };
         let is_whole = open.is_current();
-        let gone = open.forget_deleted(&mut self.deleted);
+        let gone = open.forget_deleted(&mut self.deleted, self.resets);
         if is_whole && gone.is_empty() {
             return;
         }
@@ -210,9 +211,8 @@ impl State {
         if !is_whole {
             self.open = None;
         }
-        for series in &lost {
-            series.withdraw();
-        }
+        self.looks.found();
+        lost.retain(|series| self.withdraw(series));
         self.undeclared = true;
         for family in &mut self.families {
             family.is_declared_in = None;
@@ -224,6 +224,33 @@ impl State {
         self.is_repairing = true;
         self.retry();
         self.is_repairing = false;
+    }
+
+    /// Takes a series back out of a deleted file; tells whether it is to be published again.
+    ///
+    /// What was removed before, by another worker or by whoever deleted the file, starts over: with labels, once it
+    /// is used again.
+    fn withdraw(&self, series: &Series) -> bool {
+        let (is_removed, has_value) = series.is_taken_out();
+        let is_over = if is_removed { !has_value } else { self.resets };
+        if is_over && series.descriptor.kind != MetricType::Info {
+            series.start_anew();
+            return series.label_values.is_empty();
+        }
+        series.withdraw();
+        true
+    }
+
+    /// Looks for deleted files, where somebody said that there may be some.
+    pub(super) fn look_for_deletions(&mut self, hints: &Hints) {
+        if self.open.is_none() || !self.looks.is_due(hints) {
+            return;
+        }
+        self.repair();
+        if self.looks.go_on(hints) {
+            // The next use of any handle is to look as well.
+            process::next_epoch();
+        }
     }
 
     pub(super) fn write_declarations(&mut self) {
