@@ -55,6 +55,11 @@ test-python: $(BUILD)/tests.stamp $(BUILD)/maturin.stamp
 test-slow:
 	@$(MAKE) test-python PYTEST_ARGS="$(SLOW_PYTHON_TESTS)"
 
+.PHONY: soak  ## the projects that fell into the traps of multi-process tests, 1,000 times each (TRAPS_REPETITIONS=...)
+soak: export TRAPS_REPETITIONS ?= 1000
+soak:
+	@$(MAKE) test-python PYTEST_ARGS="tests/traps --durations=0 $(PYTEST_ARGS)"
+
 .PHONY: wheel  ## the Python package, in .build/wheel
 wheel: $(BUILD)/maturin.stamp
 	@rm -rf $(BUILD)/wheel

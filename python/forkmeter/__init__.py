@@ -1,11 +1,12 @@
 """Prometheus metrics for programs that run as many processes: a drop-in for `prometheus_client`.
 
-What most programs never use, such as the servers, is imported when it is first asked for.
+What most programs never use, such as the servers, is imported when it is first asked for. PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 from ._alias import install_as_prometheus_client
@@ -114,6 +115,12 @@ _OF_CONFIGURE = frozenset({"Status", "Worker", "configure", "status"})
 _SUBMODULES = frozenset({"asgi", "exposition", "openmetrics"})
 # What it has not; programs reach for these as attributes all the same, after some other import of them.
 _MORE_SUBMODULES = frozenset({"core", "multiprocess", "parser"})
+
+
+# Under pytest, where its plugin is at work.
+_pytest_plugin = sys.modules.get("pytest_forkmeter")
+if _pytest_plugin is not None:
+    _pytest_plugin.forkmeter_is_imported()
 
 
 if not TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -31,26 +32,47 @@ class MultiProcessCollector:
 
     Args:
         registry: Where to register it; `None` for nowhere.
-        path: The directory; without it, the one in which this process shares its values.
+        path: The directory; without it, the one in which this process shares its values, now and whenever that
+            changes.
 
     Raises:
-        ValueError: There is no such directory.
+        ValueError: No directory is named, there is no such `path`, or what the process itself names cannot be made.
 
     Note: differs
         The default registry needs no such collector: it yields the same families by itself, and never twice. So
         registering one there does not fail, whatever is in the directory.
+
+    Note: differs
+        Without `path` the collector follows the process to another directory, and a missing one is made.
     """
 
     def __init__(self, registry: CollectorRegistry | None, path: str | os.PathLike[str] | None = None) -> None:
         if path is None:
             values._adopt_deprecated_variable()
             own = _forkmeter.directory()
-            path = os.fspath(own[0]) if own else None
-        if not path or not os.path.isdir(path):
+            if own:
+                with contextlib.suppress(OSError):
+                    os.makedirs(own[0], exist_ok=True)
+            self._last_path: str | os.PathLike[str] = own[0] if own else ""
+        self._explicit_path = path
+        if not self._path or not os.path.isdir(self._path):
             raise ValueError(f"env {_VARIABLE} is not set or not a directory")
-        self._path = path
         if registry:
             registry.register(self)
+
+    @property
+    def _path(self) -> str | os.PathLike[str]:
+        """The directory, at the moment: that of the process, where none was given; the last one once it has none."""
+        if self._explicit_path is not None:
+            return self._explicit_path
+        own = _forkmeter.directory()
+        if own:
+            self._last_path = own[0]
+        return self._last_path
+
+    @_path.setter
+    def _path(self, path: str | os.PathLike[str]) -> None:
+        self._explicit_path = path
 
     @staticmethod
     def merge(files: Iterable[str], accumulate: bool = True) -> Iterable[Metric]:

@@ -18,5 +18,6 @@ mod fuzz_corpus;
 mod process;
 mod reader;
 mod reader_files;
+mod resets;
 mod store;
 mod support;

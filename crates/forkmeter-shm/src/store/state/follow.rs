@@ -213,6 +213,8 @@ impl State {
         }
         self.looks.found();
         lost.retain(|series| self.withdraw(series));
+        // Handles of what starts over are to ask for a place before they count.
+        process::next_epoch();
         self.undeclared = true;
         for family in &mut self.families {
             family.is_declared_in = None;

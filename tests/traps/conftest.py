@@ -1,0 +1,3 @@
+"""The projects are run by pytest of their own."""
+
+collect_ignore = ["projects"]
