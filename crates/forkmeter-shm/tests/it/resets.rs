@@ -66,9 +66,9 @@ fn every_deletion_starts_from_zero() {
             // Another process deletes without a word, while this one minds it.
             2 => {
                 store.watch_for_deletions(true);
-                segments(&path)
-                    .into_iter()
-                    .for_each(|path| fs::remove_file(path).unwrap());
+                for path in segments(&path) {
+                    fs::remove_file(path).unwrap();
+                }
             }
             _ => {
                 store.watch_for_deletions(false);
