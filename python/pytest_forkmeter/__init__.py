@@ -72,7 +72,7 @@ def pytest_runtest_setup() -> None:
     """Notices what was deleted between the tests."""
     native = _native()
     if native is not None:
-        native.begin_part_of_test(True)
+        native.begin_part_of_test(is_first=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -80,4 +80,4 @@ def pytest_runtest_call() -> None:
     """Notices what fixtures deleted, by whatever means."""
     native = _native()
     if native is not None:
-        native.begin_part_of_test(False)
+        native.begin_part_of_test(is_first=False)

@@ -1,4 +1,4 @@
-"""The service of all the test projects here: a middleware counts requests, `/metrics` shows what all workers counted."""
+"""The service of all the test projects here: a middleware counts, `/metrics` shows what all workers counted."""
 
 from __future__ import annotations
 

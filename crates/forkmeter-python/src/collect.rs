@@ -9,7 +9,7 @@ use forkmeter_shm::reader::DirectoryReader;
 use pyo3::prelude::*;
 
 use crate::family::NativeFamily;
-use crate::shared;
+use crate::{mode, shared};
 
 /// How many directories are kept in mind between reads.
 const MAX_READERS: usize = 8;
@@ -35,7 +35,8 @@ pub(crate) fn collect_store(py: Python<'_>) -> (Vec<NativeFamily>, Vec<String>) 
 pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
     shared::publish_waiting(py);
     let families = py.detach(|| {
-        let own = shared::store().directory();
+        // Not the one that the store has open: it may not have followed yet.
+        let own = mode::resolve();
         if own.as_ref().is_some_and(|own| is_same(own, &path)) {
             return shared::store().collect().families;
         }

@@ -175,3 +175,23 @@ def test_a_removed_series_is_removed_for_all(shared: Path) -> None:
     assert merged(shared, "removed_total", {"x": "b"}) is None
     gone.labels("a").inc(7)
     assert merged(shared, "removed_total", {"x": "a"}) == 7
+
+
+def test_a_collector_follows_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "first"))
+    registry = forkmeter.CollectorRegistry()
+    collector = MultiProcessCollector(registry)
+    counter = Counter("followed_total", "help", registry=None)
+    counter.inc()
+    assert registry.get_sample_value("followed_total") == 1
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "second"))
+    counter.inc(2)
+    assert (registry.get_sample_value("followed_total"), collector._path) == (2, str(tmp_path / "second"))
+    # One that was named stays; and the last one stays once there is none.
+    assert merged(tmp_path / "first", "followed_total") == 1
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+    assert registry.get_sample_value("followed_total") == 2
+    with pytest.raises(ValueError, match="not set or not a directory"):
+        MultiProcessCollector(None)
+    with pytest.raises(ValueError, match="not set or not a directory"):
+        MultiProcessCollector(None, path=tmp_path / "none")

@@ -21,4 +21,3 @@ def test_other_requests() -> None:
 
 def test_no_request() -> None:
     count_and_check(client)
-
