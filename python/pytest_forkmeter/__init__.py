@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
+
+    from forkmeter.testing import Metrics
 
 _NATIVE = "forkmeter._forkmeter"
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -53,11 +56,39 @@ def pytest_load_initial_conftests() -> None:
             os.makedirs(own, exist_ok=True)
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option that isolates every test."""
+    help_text = "give every test metrics at zero, as the fixture `metrics` does"
+    parser.addini("forkmeter_isolate", help_text, type="bool", default=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Makes deletions of metrics resets."""
     global _runs  # noqa: PLW0603 -- one number per process
     _runs += 1
     _say_whether_tests_run()
+    line = "forkmeter(multiprocess=True): what the fixture `metrics` does: share values in a directory, or not"
+    config.addinivalue_line("markers", line)
+    if config.getini("forkmeter_isolate"):
+        config.pluginmanager.register(_IsolateEveryTest(), "forkmeter-isolate")
+
+
+class _IsolateEveryTest:
+    """Is a plugin of its own, so that other projects have no fixture more."""
+
+    @pytest.fixture(autouse=True)
+    def _forkmeter_isolate(self, metrics: Metrics) -> None:
+        """Isolates the test."""
+
+
+@pytest.fixture
+def metrics(request: pytest.FixtureRequest) -> Iterator[Metrics]:
+    """Metrics at zero, in a directory of the test's own where values are shared; reads and asserts them."""
+    from forkmeter.testing import isolate
+
+    marker = request.node.get_closest_marker("forkmeter")
+    with isolate(**(marker.kwargs if marker is not None else {})) as isolated:
+        yield isolated
 
 
 def pytest_unconfigure() -> None:
