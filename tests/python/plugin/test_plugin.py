@@ -236,7 +236,8 @@ def test_every_test_is_isolated_by_an_option(project: Callable[..., pytest.RunRe
 
         @pytest.mark.parametrize("count", [1, 2, 3])
         def test_it(count):
-            check(testing.Metrics(), count)
+            work(count=count)
+            testing.Metrics().assert_sample("visits_total", count)
 
         class TestIt(unittest.TestCase):
             def test_one(self):
