@@ -41,6 +41,15 @@ pub const fn is_removed_gauge(value: f64) -> bool {
     value.to_bits() == REMOVED_GAUGE_BITS
 }
 
+/// The bits of a gauge value that its worker moved to a new file: as [`REMOVED_GAUGE_BITS`], and whoever meets it
+/// looks for the new file. Other clients see a NaN.
+pub const MOVED_GAUGE_BITS: u64 = 0x7FF8_464D_4D56_0001;
+
+/// Tells whether a series was removed from shared slots and counted on by nobody since.
+pub fn is_removed_slot(value: f64, timestamp: f64) -> bool {
+    timestamp.is_sign_negative() && value == 0.0
+}
+
 /// Says who wrote a segment and what its slots mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
@@ -48,9 +57,11 @@ pub enum Mark {
     Official,
     /// One slot per series for all workers.
     Shared,
+    /// As [`Mark::Shared`], and nothing is appended any more: its workers move on to another segment.
+    Sealed,
     /// The gauges of the worker with this record number.
     Worker(u16),
-    /// What dead workers' gauges came to.
+    /// What dead workers' gauges, or sealed segments, came to.
     Retired,
     /// State sets.
     States,
@@ -64,6 +75,7 @@ impl Mark {
         match bytes {
             [0, 0, 0, 0] => Self::Official,
             [b'F', b'S', 0, 1] => Self::Shared,
+            [b'F', b'S', 1, 1] => Self::Sealed,
             [b'F', b'G', low, high] => Self::Worker(u16::from_le_bytes([low, high])),
             [b'F', b'R', 0, 1] => Self::Retired,
             [b'F', b'T', 0, 1] => Self::States,
@@ -76,6 +88,7 @@ impl Mark {
         match self {
             Self::Official => [0; 4],
             Self::Shared => [b'F', b'S', 0, 1],
+            Self::Sealed => [b'F', b'S', 1, 1],
             Self::Worker(record) => {
                 let [low, high] = record.to_le_bytes();
                 [b'F', b'G', low, high]

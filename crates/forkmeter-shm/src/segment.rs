@@ -1,5 +1,8 @@
 //! One segment file as its writers see it: mapped, indexed by key, appended to under the directory lock.
 
+mod fill;
+mod held;
+
 use std::fs::{self, OpenOptions};
 use std::hash::BuildHasher;
 use std::io;
@@ -10,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+pub(crate) use self::held::Held;
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
 use crate::map::{MAX_FILE_BYTES, Mapping};
 use crate::sys::{self, OwnFile};
@@ -27,9 +31,11 @@ const NEW_FILE: &str = "forkmeter.new";
 pub(crate) struct Segment {
     path: PathBuf,
     file: OwnFile,
-    mapping: Arc<Mapping>,
+    mapping: Arc<Held>,
     allocated: u64,
     scanned: u64,
+    /// At which size it is worth to count what of it is dead.
+    crowded_above: u64,
     is_damaged: bool,
     limit_bytes: u64,
     index: HashTable<Indexed>,
@@ -75,14 +81,15 @@ impl Segment {
     /// `InvalidData` when the file is there and is not a segment with this mark; `StorageFull` when a new one
     /// has no room.
     pub(crate) fn open(lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<Self> {
-        match Self::open_existing(path, mark) {
+        match Self::open_existing(path, &[mark]) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Self::create(lock, path, mark)?;
-                Self::open_existing(path, mark)
+                Self::open_existing(path, &[mark])
             }
             other => other,
         }
     }
+
 
     fn create(_lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<()> {
         let new = path.with_file_name(NEW_FILE);
@@ -104,7 +111,8 @@ impl Segment {
         made
     }
 
-    fn open_existing(path: &Path, mark: Mark) -> io::Result<Self> {
+    /// Opens a segment that is there and has one of these marks.
+    pub(crate) fn open_existing(path: &Path, marks: &[Mark]) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options
             .read(true)
@@ -115,7 +123,7 @@ impl Segment {
         let mut header = [0; HEADER_SIZE];
         let is_ours = meta.is_file()
             && file.read_exact_at(&mut header, 0).is_ok()
-            && Header::from_bytes(header).mark == mark;
+            && marks.contains(&Header::from_bytes(header).mark);
         if !is_ours {
             return Err(invalid(path, "is not a segment of ours"));
         }
@@ -123,9 +131,10 @@ impl Segment {
         mapping.cover(&file, PAGE)?;
         Ok(Self {
             path: path.to_owned(),
-            mapping: Arc::new(mapping),
+            mapping: Arc::new(Held::new(mapping)),
             allocated: meta.len() / PAGE * PAGE,
             scanned: HEADER_SIZE as u64,
+            crowded_above: fill::MIN_DEAD_BYTES,
             is_damaged: false,
             limit_bytes: MAX_FILE_BYTES,
             index: HashTable::new(),
@@ -137,6 +146,12 @@ impl Segment {
     /// Returns the file's inode number.
     pub(crate) fn inode(&self) -> u64 {
         self.file.inode()
+    }
+
+    /// Returns the number in the file's name; `stem` is what is before it.
+    pub(crate) fn number(&self, stem: &str) -> Option<u32> {
+        let name = self.path.file_name()?.to_str()?;
+        crate::directory::compact::number_in(name, stem)
     }
 
     /// Tells whether this segment was opened at `path`.
@@ -159,8 +174,8 @@ impl Segment {
         self.file.is_open()
     }
 
-    /// Returns the mapping, which keeps cells showing the file.
-    pub(crate) fn mapping(&self) -> Arc<Mapping> {
+    /// Returns the mapping, which keeps cells showing the file, and the file from being taken away.
+    pub(crate) fn mapping(&self) -> Arc<Held> {
         Arc::clone(&self.mapping)
     }
 
@@ -185,6 +200,9 @@ impl Segment {
         wanted: &[Wanted<'_>],
         initial: &mut dyn FnMut(usize) -> f64,
     ) -> io::Result<Vec<Found>> {
+        if self.is_sealed() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let used = self.catch_up()?;
         let mut found: Vec<Option<Found>> = wanted.iter().map(|one| self.find(one.key)).collect();
         let missing = || {

@@ -28,6 +28,17 @@ pub(crate) fn try_lock_range(file: &File, start: u64, len: u64) -> io::Result<bo
     }
 }
 
+/// Takes a POSIX read lock on a byte range, as [`try_lock_range`]; several processes can hold one at a time.
+pub(crate) fn try_share_range(file: &File, start: u64, len: u64) -> io::Result<bool> {
+    match record_lock(file, libc::F_SETLK, libc::F_RDLCK, start, len) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Gives a byte range back.
 pub(crate) fn unlock_range(file: &File, start: u64, len: u64) -> io::Result<()> {
     record_lock(file, libc::F_SETLK, libc::F_UNLCK, start, len).map(drop)

@@ -4,6 +4,8 @@
 //! price is that closing *any* descriptor of the file drops them all. Hence one open file per directory and
 //! process, kept in a table, closed only when no store of the process uses it, and opened again only after that.
 
+mod attached;
+
 use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -19,6 +21,9 @@ use crate::layout::WORKERS_FILE;
 use crate::process;
 use crate::reader::WorkerReport;
 use crate::sys::{self, OwnFile};
+
+use self::attached::Attached;
+pub(crate) use self::attached::Attachment;
 
 /// How long to wait for the directory lock before values are kept in memory instead: longer than any holder
 /// works, short enough for a request that meets a stopped holder.
@@ -38,6 +43,7 @@ const RECORD_BYTES: u64 = 64;
 const MAX_RECORDS: u16 = u16::MAX;
 const TAG_BYTES: usize = 32;
 const LOST_SERIES_AT: u64 = 24;
+const CHANGES_AT: u64 = 32;
 
 /// Holds what one look at the workers of a directory gave.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +79,7 @@ pub(crate) struct WorkersFile {
     /// Keeps threads of this process apart, which the record locks do not.
     threads: Mutex<()>,
     claim: Mutex<Option<Claim>>,
+    attached: Mutex<Attached>,
 }
 
 /// Says which record this process holds.
@@ -209,6 +216,7 @@ impl WorkersFile {
             writable,
             threads: Mutex::default(),
             claim: Mutex::default(),
+            attached: Mutex::default(),
         });
         open.push(Known {
             device: meta.dev(),
@@ -427,6 +435,19 @@ impl WorkersFile {
             records,
             lost_series,
         })
+    }
+
+    /// Returns how often shared segments came or went; whoever remembers another number lists them anew.
+    pub(crate) fn changes(&self) -> io::Result<u64> {
+        let mut changes = [0; 8];
+        self.file.read_exact_at(&mut changes, CHANGES_AT)?;
+        Ok(u64::from_ne_bytes(changes))
+    }
+
+    /// Says that shared segments are about to come or go.
+    pub(crate) fn announce_change(&self, _lock: &DirectoryLock<'_>) -> io::Result<()> {
+        let changes = self.changes()?.wrapping_add(1);
+        self.file.write_all_at(&changes.to_ne_bytes(), CHANGES_AT)
     }
 
     fn own_index(&self) -> Option<u16> {

@@ -1,6 +1,9 @@
 //! An open directory as a worker sees it: its segments, its record, and the side files it writes.
 
+pub(crate) mod compact;
 mod exemplars;
+mod generations;
+mod journal;
 mod meta;
 mod retire;
 #[cfg(test)]
@@ -18,15 +21,13 @@ use forkmeter_core::store::add_to_cell;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use self::exemplars::ExemplarFile;
+pub(crate) use self::generations::DRAIN;
+use self::generations::{Leaving, Rest};
 use self::meta::MetaFile;
 use crate::layout::{self, Mark};
-use crate::map::Mapping;
-use crate::segment::{Found, Segment, Wanted};
+use crate::segment::{Found, Held, Segment, Wanted};
 use crate::side;
 use crate::workers::{Claim, DirectoryLock, WorkersFile};
-
-/// How many files of one shared kind there can be before new series are kept in memory.
-const MAX_NUMBER: u32 = 64;
 
 /// Is a directory that this process writes to.
 #[derive(Debug)]
@@ -35,6 +36,12 @@ pub(crate) struct OpenDirectory {
     workers: Arc<WorkersFile>,
     claim: Option<Claim>,
     sets: HashMap<Box<str>, Vec<Segment>>,
+    /// Sealed segments in which a handle may still count.
+    leaving: Vec<Leaving>,
+    /// Segments that hold shared slots and in which no handle of this process counts.
+    rest: HashMap<Box<str>, Rest>,
+    /// Whether sealed segments could not be folded: then no others are sealed.
+    is_fold_due: bool,
     meta: MetaFile,
     exemplars: ExemplarFile,
     clock: forkmeter_core::store::Clock,
@@ -48,7 +55,7 @@ pub(crate) struct Place {
     /// The slots, in the descriptor's order.
     pub(crate) slots: Vec<Found>,
     /// Keeps the slots' cells showing the file.
-    pub(crate) mapping: Arc<Mapping>,
+    pub(crate) mapping: Arc<Held>,
 }
 
 /// Is a segment of shared slots whose file was deleted, and the stem of its name.
@@ -70,6 +77,9 @@ impl OpenDirectory {
             workers,
             claim: None,
             sets: HashMap::new(),
+            leaving: Vec::new(),
+            rest: HashMap::new(),
+            is_fold_due: false,
             meta: MetaFile::new(path),
             exemplars: ExemplarFile::new(path),
             clock,
@@ -91,10 +101,12 @@ impl OpenDirectory {
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
         workers.check_current()?;
-        retire::finish_fold(&lock, &self.path)?;
+        journal::finish(&lock, &self.path)?;
         let is_free = |tag: &str| !retire::tag_is_used(&self.path, tag);
         let mut retire = |dead: &_| retire::retire(&lock, &self.path, dead);
         self.claim = Some(workers.claim(&lock, &is_free, &mut retire)?);
+        // Best effort: what dead workers were attached to counts where it is.
+        let _ = self.fold_all(&lock);
         Ok(())
     }
 
@@ -118,13 +130,14 @@ impl OpenDirectory {
         let mut gone: Vec<_> = self
             .sets
             .iter()
-            .filter(|(_, set)| is_gone(set))
+            .filter(|(stem, set)| is_gone(set) || self.is_leaving_deleted(stem))
             .map(|(stem, _)| stem.clone())
             .collect();
+        let is_lost = |segment: &Segment| segment.is_open() && !segment.is_current();
         for stem in &gone {
-            let segments = self.sets.remove(stem).into_iter().flatten();
+            let left = self.take_leaving(stem);
+            let segments = self.sets.remove(stem).into_iter().flatten().chain(left);
             // Of a set of several files some may still be there; they are opened again by who needs them.
-            let is_lost = |segment: &Segment| segment.is_open() && !segment.is_current();
             let lost = segments.filter(|segment| stem.ends_with("_shared") && is_lost(segment));
             deleted.extend(lost.map(|segment| Deleted {
                 stem: stem.clone(),
@@ -132,6 +145,7 @@ impl OpenDirectory {
                 is_reset,
             }));
         }
+        self.forget_deleted_rest(deleted);
         if !self.meta.is_current() {
             self.meta = MetaFile::new(&self.path);
             gone.push(layout::META_FILE.into());
@@ -221,7 +235,8 @@ impl OpenDirectory {
         let stem = self.stem(descriptor)?;
         let known = self.sets.get(&stem).into_iter().flatten();
         let mut known = known.filter_map(|segment| Some((segment, place_in(segment, &wanted)?)));
-        if let Some((_, place)) = known.find(|(segment, _)| segment.has_a_name()) {
+        let is_usable = |segment: &Segment| segment.has_a_name() && !segment.is_sealed();
+        if let Some((_, place)) = known.find(|(segment, _)| is_usable(segment)) {
             return Ok(place);
         }
         let workers = Arc::clone(&self.workers);
@@ -239,39 +254,30 @@ impl OpenDirectory {
         initial: &mut dyn FnMut(usize) -> f64,
     ) -> io::Result<Place> {
         let is_numbered = matches!(mark, Mark::Shared);
+        if is_numbered {
+            self.seal_crowded(lock, stem)?;
+        }
         let set = self.sets.entry(stem.into()).or_default();
         if set.iter().any(|segment| !segment.has_a_name()) {
             let text = format!("a file of {stem} was deleted");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         }
-        for segment in set.iter_mut() {
-            match segment.find_or_append(lock, wanted, initial) {
-                Err(error) if is_numbered && is_beyond_use(&error) => {}
-                other => return other.map(|slots| Place::new(slots, segment)),
+        let mut tried = 0;
+        loop {
+            for segment in &mut self.sets.entry(stem.into()).or_default()[tried..] {
+                match segment.find_or_append(lock, wanted, initial) {
+                    Err(error) if is_numbered && is_beyond_use(&error) => {}
+                    other => return other.map(|slots| Place::new(slots, segment)),
+                }
+            }
+            // A file that is full, damaged or not ours stays as it is; another one takes the series.
+            tried = self.sets.get(stem).map_or(0, Vec::len);
+            self.workers.check_current()?;
+            self.open_existing(lock, stem, mark)?;
+            if self.sets.get(stem).map_or(0, Vec::len) == tried {
+                self.make_segment(lock, stem, mark)?;
             }
         }
-        self.workers.check_current()?;
-        // A file that is full, damaged or not ours stays as it is; the next number takes the series.
-        let mut last_error = io::Error::from(io::ErrorKind::FileTooLarge);
-        for number in 0..if is_numbered { MAX_NUMBER } else { 1 } {
-            let path = self.path.join(file_name(stem, number));
-            if set.iter().any(|segment| segment.is_at(&path)) {
-                continue;
-            }
-            let opened = Segment::open(lock, &path, mark).and_then(|mut segment| {
-                #[cfg(test)]
-                segment.limit(self.limit_bytes);
-                let slots = segment.find_or_append(lock, wanted, initial);
-                let place = slots.map(|slots| Place::new(slots, &segment));
-                set.push(segment);
-                place
-            });
-            match opened {
-                Err(error) if is_numbered && is_beyond_use(&error) => last_error = error,
-                other => return other,
-            }
-        }
-        Err(last_error)
     }
 
     fn mark(&self, descriptor: &Descriptor) -> Mark {
@@ -382,58 +388,6 @@ impl OpenDirectory {
         segments
             .find(|segment| segment.is_at(&first) && segment.has_a_name())
             .map_or(0, Segment::inode)
-    }
-
-    /// Looks up the slots of a series that any worker made; makes none.
-    pub(crate) fn find(
-        &mut self,
-        descriptor: &Descriptor,
-        labels: &LabelSet,
-    ) -> io::Result<Option<Place>> {
-        let stem = self.stem(descriptor)?;
-        let (keys, ends) = keys_of(descriptor, labels);
-        let wanted = wanted(&keys, &ends, 0.0);
-        let workers = Arc::clone(&self.workers);
-        let lock = workers.lock_directory()?;
-        workers.check_current()?;
-        self.open_existing(&lock, &stem, self.mark(descriptor))?;
-        let set = self.sets.get_mut(&stem).into_iter().flatten();
-        for segment in set.filter(|segment| segment.has_a_name()) {
-            // Of a damaged file the part before the damage counts.
-            match segment.catch_up() {
-                Err(error) if !is_beyond_use(&error) => return Err(error),
-                _ => {}
-            }
-            if let Some(place) = place_in(segment, &wanted) {
-                return Ok(Some(place));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Opens the segments of a kind that other workers made and this one has not used yet.
-    fn open_existing(
-        &mut self,
-        lock: &DirectoryLock<'_>,
-        stem: &str,
-        mark: Mark,
-    ) -> io::Result<()> {
-        let set = self.sets.entry(stem.into()).or_default();
-        for number in 0..MAX_NUMBER {
-            let path = self.path.join(file_name(stem, number));
-            if fs::symlink_metadata(&path).is_err() {
-                break;
-            }
-            if set.iter().any(|segment| segment.is_at(&path)) {
-                continue;
-            }
-            match Segment::open(lock, &path, mark) {
-                Ok(segment) => set.push(segment),
-                Err(error) if is_beyond_use(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Removes a gauge's value from every worker's file; tells whether there was one.

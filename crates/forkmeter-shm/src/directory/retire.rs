@@ -1,30 +1,26 @@
 //! What becomes of dead workers' gauges: `live*` values go, `min max sum mostrecent` are folded into one
 //! retired file per mode, `all` keeps the last values of a bounded number of workers.
 //!
-//! Everything here runs under the directory lock. A fold replaces the retired file and removes its sources in
-//! two steps; the journal (`docs/format.md` section 6) makes them one for readers and for the next worker.
+//! Everything here runs under the directory lock.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::{Descriptor, MultiprocessMode};
 
-use crate::layout::{self, FOLD_FILE, HEADER_SIZE, Header, Mark, Step};
+use super::journal;
+use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
 use crate::map;
 use crate::reader::WorkerReport;
-use crate::side::fold::Fold;
-use crate::sys;
 use crate::workers::DirectoryLock;
 
 /// How many dead workers' gauges of mode `all` stay.
 const MAX_DEAD_WORKERS: usize = 64;
-const TEMPORARY: &str = "forkmeter.fold.new";
-const JOURNAL_TEMPORARY: &str = "forkmeter.fold.journal";
 
 /// Tells whether a gauge file has this tag in its name.
 pub(super) fn tag_is_used(directory: &Path, tag: &str) -> bool {
@@ -90,13 +86,13 @@ fn free_the_tag(directory: &Path, mode: MultiprocessMode, tag: &str) -> io::Resu
 
 /// Folds one worker's file into the retired file of its mode.
 fn fold(
-    _lock: &DirectoryLock<'_>,
+    lock: &DirectoryLock<'_>,
     directory: &Path,
     mode: MultiprocessMode,
     source: String,
 ) -> io::Result<()> {
-    // An older fold that could not be finished would be forgotten with its journal.
-    finish(directory)?;
+    // What an older fold left unfinished may be the target.
+    journal::finish(lock, directory)?;
     let target = gauge_file(mode, "retired");
     let mut merged = Entries::default();
     match fs::read(directory.join(&target)) {
@@ -105,62 +101,8 @@ fn fold(
         Err(error) => return Err(error),
     }
     merged.add(&fs::read(directory.join(&source))?, mode.rule());
-    let temporary = directory.join(TEMPORARY);
     let bytes = merged.to_bytes()?;
-    let written = (|| {
-        remove_if_there(&temporary)?;
-        let file = File::create_new(&temporary)?;
-        sys::allocate(&file, 0, (bytes.len() as u64).next_multiple_of(4096))?;
-        file.write_all_at(&bytes, 0)?;
-        let target_inode = file.metadata()?.ino();
-        let journal = Fold {
-            target: target.clone(),
-            target_inode,
-            sources: vec![source],
-        };
-        fs::write(directory.join(JOURNAL_TEMPORARY), journal.to_bytes())?;
-        fs::rename(directory.join(JOURNAL_TEMPORARY), directory.join(FOLD_FILE))?;
-        fs::rename(&temporary, directory.join(&target))
-    })();
-    if written.is_err() {
-        // Until the target is replaced nothing has happened; a full disk wants its blocks back.
-        let _ = fs::remove_file(&temporary);
-        let _ = fs::remove_file(directory.join(JOURNAL_TEMPORARY));
-    }
-    written?;
-    finish(directory)
-}
-
-/// Finishes a fold that its worker did not live to finish.
-pub(super) fn finish_fold(_lock: &DirectoryLock<'_>, directory: &Path) -> io::Result<()> {
-    finish(directory)
-}
-
-fn finish(directory: &Path) -> io::Result<()> {
-    let path = directory.join(FOLD_FILE);
-    let journal = match fs::read(&path) {
-        Ok(bytes) => Fold::from_bytes(&bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if let Ok(journal) = journal {
-        let target = fs::symlink_metadata(directory.join(&journal.target));
-        if target.is_ok_and(|meta| meta.ino() == journal.target_inode) {
-            for source in &journal.sources {
-                remove_if_there(&directory.join(source))?;
-            }
-        } else {
-            remove_if_there(&directory.join(TEMPORARY))?;
-        }
-    }
-    remove_if_there(&path)
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    journal::replace(lock, directory, target, &bytes, vec![source])
 }
 
 /// Returns who wrote a segment; nothing where there is no such file, or none with a header.

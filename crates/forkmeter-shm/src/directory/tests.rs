@@ -58,6 +58,8 @@ fn a_full_segment_is_followed_by_the_next_number() {
     // What is removed is found wherever it is.
     for turn in 0..SERIES {
         let labels = LabelSet::from_pairs([("l", turn.to_string())]);
-        assert!(open().find(&counter, &labels).unwrap().is_some(), "{turn}");
+        let mut places = 0;
+        let visited = open().visit_places(&counter, &labels, &mut |_| places += 1);
+        assert_eq!((visited.is_ok(), places), (true, 1), "{turn}");
     }
 }

@@ -103,11 +103,10 @@ impl Exposed {
 
     /// Merges a segment of ours, in which a slot counts for nothing while it is marked as removed and zero.
     fn merge_marked(&mut self, plan: &Plan, segment: &Segment) {
-        let has_created = segment.mark == Mark::Shared || segment.mark == Mark::States;
+        let has_created = !matches!(segment.role, Role::Gauge(_));
         let values = segment.values.iter().zip(&segment.timestamps);
         for ((value, timestamp), cell) in values.zip(&segment.route) {
-            let is_removed = timestamp.is_sign_negative() && *value == 0.0;
-            if is_removed || layout::is_removed_gauge(*value) {
+            if layout::is_removed_slot(*value, *timestamp) || layout::is_removed_gauge(*value) {
                 continue;
             }
             let cell = *cell as usize;

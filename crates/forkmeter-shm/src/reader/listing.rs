@@ -85,7 +85,18 @@ fn report_directory(directory: &Path, error: &io::Error, files: &mut Files) {
     files.insert(OsString::new(), report);
 }
 
-/// Returns the inode that a name stands for now.
-pub(super) fn inode(path: &Path) -> Option<u64> {
-    path.metadata().ok().map(|metadata| metadata.ino())
+/// Tells one state of a file that is folded into from the next; inodes alone are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Folding {
+    inode: u64,
+    changed: (i64, i64),
+}
+
+/// Returns what a name stands for now.
+pub(super) fn folding(path: &Path) -> Option<Folding> {
+    let metadata = path.metadata().ok()?;
+    Some(Folding {
+        inode: metadata.ino(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
 }

@@ -31,6 +31,8 @@ use self::name::Role;
 use self::plan::{Plan, Segments};
 use self::segment::Segment;
 use self::source::{Refusal, open, read_fully, read_small};
+use self::listing::Folding;
+use crate::directory::compact;
 use crate::guard;
 use crate::layout::{self, Mark};
 use crate::side::exemplars;
@@ -39,8 +41,8 @@ use crate::workers::{Observed, observe};
 
 pub use self::report::{Conflict, FileReport, FileState, Report, WorkerReport};
 
-/// How often a read begins anew because gauges of dead workers were folded meanwhile.
-const MAX_ATTEMPTS: usize = 4;
+/// How often a read begins anew because files were folded meanwhile.
+const MAX_ATTEMPTS: usize = 16;
 /// From how many keys on the table of keys is dropped when more than half of them are out of use.
 const MIN_KEYS_TO_DROP: usize = 4096;
 /// From how many files on none is mapped, as a process may have some 65,000 maps.
@@ -193,17 +195,15 @@ impl DirectoryReader {
         }
     }
 
-    /// Says which files stand for what dead workers left. When it changed during a read, values may have been
-    /// met twice or not at all.
-    fn folding(&self) -> Vec<Option<u64>> {
-        let retired =
-            ["max", "min", "mostrecent", "sum"].map(|mode| format!("gauge_{mode}_retired.db"));
-        let names = retired
-            .iter()
-            .map(String::as_str)
-            .chain([layout::FOLD_FILE]);
+    /// Says which files stand for what was folded. When it changed during a read, values may have been met twice or
+    /// not at all.
+    fn folding(&self) -> Vec<Option<Folding>> {
+        let gauges = ["max", "min", "mostrecent", "sum"];
+        let gauges = gauges.map(|mode| format!("gauge_{mode}_retired.db"));
+        let names = gauges.into_iter().chain(compact::retired_names());
+        let names = names.chain([layout::FOLD_FILE.to_owned()]);
         names
-            .map(|name| listing::inode(&self.path.join(name)))
+            .map(|name| listing::folding(&self.path.join(name)))
             .collect()
     }
 

@@ -27,13 +27,20 @@ impl Role {
         }
     }
 
+    const fn is_shared(self) -> bool {
+        matches!(self, Self::Counter | Self::Histogram | Self::Summary)
+    }
+
     /// Tells whether a segment of this role may carry `mark`.
     pub(super) fn takes(self, mark: Mark) -> bool {
         match mark {
             Mark::Official => self != Self::States,
-            Mark::Shared => matches!(self, Self::Counter | Self::Histogram | Self::Summary),
+            Mark::Shared | Mark::Sealed => self.is_shared(),
             Mark::Worker(_) => matches!(self, Self::Gauge(_)),
-            Mark::Retired => matches!(self, Self::Gauge(mode) if !mode.is_live()),
+            Mark::Retired => match self {
+                Self::Gauge(mode) => !mode.is_live(),
+                _ => self.is_shared(),
+            },
             Mark::States => self == Self::States,
             Mark::Foreign(_) => false,
         }
@@ -95,6 +102,8 @@ mod tests {
         assert!(retired(MultiprocessMode::All) && !retired(MultiprocessMode::LiveMin));
         assert!(Role::Counter.takes(Mark::Shared) && !Role::Counter.takes(Mark::Worker(1)));
         assert!(!Role::Gauge(MultiprocessMode::All).takes(Mark::Shared));
+        assert!(Role::Counter.takes(Mark::Retired) && Role::Summary.takes(Mark::Sealed));
+        assert!(!Role::States.takes(Mark::Retired));
         assert!(!Role::Counter.takes(Mark::States) && !Role::States.takes(Mark::Official));
     }
 }

@@ -111,7 +111,7 @@ impl Segment {
     ) -> io::Result<Begun> {
         let mut bytes = [0; HEADER_SIZE];
         let filled = read_fully(source, &mut bytes, 0)?;
-        let header = Header::from_bytes(bytes);
+        let mut header = Header::from_bytes(bytes);
         let used = match self.check_header(header, filled) {
             Ok(used) => used,
             Err((state, cause)) => {
@@ -124,6 +124,10 @@ impl Segment {
                 });
             }
         };
+        if header.mark == Mark::Sealed {
+            // The same entries, before and after.
+            header.mark = Mark::Shared;
+        }
         let known = header.mark == self.mark && used >= self.parsed;
         let mapping = mapping.filter(|_| self.parsed >= MIN_MAPPED_SIZE);
         let changed = !known

@@ -5,11 +5,11 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
 
 use forkmeter_core::model::{MergeRule, SeriesView};
-use forkmeter_core::store::{Collected, Slots};
+use forkmeter_core::store::Collected;
 use forkmeter_core::{Descriptor, LabelSet, MetricFamily, MetricType, Sample};
 
 use super::Shared;
-use super::series::Series;
+use super::series::{InMemory, Series};
 use crate::reader::{DirectoryReader, FileState};
 
 /// How often a collection begins anew.
@@ -121,12 +121,12 @@ fn add_in_memory(
             continue;
         };
         let family = &mut families[*index];
-        let created = created_samples.then(|| series.created_seconds());
+        let created = created_samples.then(|| series.kept_created_seconds());
         let view = SeriesView {
             labels: series.labels.clone(),
             info: series.extra().info.clone(),
             created_seconds: created,
-            slots: &**series,
+            slots: &InMemory(series),
         };
         let mut samples = Vec::new();
         series.descriptor.expose(&view, &mut samples);

@@ -2,21 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::store::{Slots, add_to_cell};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Timestamp, fork};
 
 use super::Shared;
-use crate::directory::{Place, is_shared};
+use crate::directory::{DRAIN, Place, is_shared};
 use crate::layout;
-use crate::map::{CellRef, Mapping, timestamp_of};
+use crate::map::{CellRef, timestamp_of};
 use crate::process;
-use crate::segment::Found;
-
-/// How long a handle that read its cells before they moved may take to count there.
-pub(super) const DRAIN: Duration = Duration::from_secs(1);
+use crate::segment::{Found, Held};
 
 /// Holds the slots of one series: in a mapped file where it is published, in its own memory where not.
 ///
@@ -36,6 +33,8 @@ pub(super) struct Series {
     kept_created_bits: AtomicU64,
     is_removed: AtomicBool,
     is_kept: AtomicBool,
+    /// Whether the segment of the cells was sealed, so that they are looked up anew before they are counted in.
+    is_left: AtomicBool,
     extra: Mutex<Extra>,
     this: Weak<Series>,
 }
@@ -54,7 +53,7 @@ pub(super) struct Extra {
     pub(super) info: Option<LabelSet>,
     pub(super) value_offsets: Vec<u64>,
     pub(super) segment_inode: u64,
-    mapping: Option<Arc<Mapping>>,
+    mapping: Option<Arc<Held>>,
     left: Vec<Left>,
     kept_exemplars: Vec<Option<Exemplar>>,
 }
@@ -64,7 +63,7 @@ pub(super) struct Extra {
 struct Left {
     index: usize,
     cell: &'static AtomicU64,
-    _mapping: Option<Arc<Mapping>>,
+    _mapping: Option<Arc<Held>>,
     since: Instant,
 }
 
@@ -99,6 +98,7 @@ impl Series {
             kept_created_bits: AtomicU64::new((store.options.clock)().to_bits()),
             is_removed: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
+            is_left: AtomicBool::new(false),
             extra: Mutex::default(),
             this: this.clone(),
         })
@@ -136,6 +136,8 @@ impl Series {
 
     /// Points the handle to where the series stands now, and moves there what memory holds.
     pub(super) fn publish(&self, place: &Place) {
+        // ORDERING: read and written under the store's lock only.
+        let is_asked_for = !self.is_left.swap(false, Ordering::Relaxed);
         for (cell, found) in self.cells.iter().zip(&place.slots) {
             cell.turn(Some(found.cell));
         }
@@ -146,7 +148,9 @@ impl Series {
             extra.mapping = Some(Arc::clone(&place.mapping));
         }
         if place.slots.iter().all(|found| !found.is_new) {
-            self.revive();
+            if is_asked_for {
+                self.revive();
+            }
         } else if place.slots.iter().any(Found::has_value) {
             // It starts with a value that was set before it had a place.
             self.stamp_gauge();
@@ -178,10 +182,55 @@ impl Series {
         }
     }
 
+    /// Lets the handle look up its cells anew before it counts: their segment was sealed.
+    pub(super) fn start_leaving(&self) {
+        let created = self.created_seconds();
+        // ORDERING: a lone value.
+        self.kept_created_bits
+            .store(created.to_bits(), Ordering::Relaxed);
+        // ORDERING: as in `publish`.
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether the series has to be looked up anew because its segment was sealed.
+    pub(super) fn is_left(&self) -> bool {
+        // ORDERING: as in `publish`.
+        self.is_left.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of the cells in a sealed segment, where they are not looked up anew yet. What they hold stays.
+    pub(super) fn leave(&self) {
+        for cell in &self.cells {
+            cell.turn(None);
+        }
+        let mut extra = self.extra();
+        extra.value_offsets.clear();
+        extra.segment_inode = 0;
+        extra.mapping = None;
+    }
+
+    /// Returns the inode of the segment in which the series stands; 0 where there is none.
+    pub(super) fn segment_inode(&self) -> u64 {
+        self.extra().segment_inode
+    }
+
+    /// Tells whether the slots are those of a series that was removed and not counted on since.
+    pub(super) fn is_marked_removed(&self) -> bool {
+        self.cells.iter().filter_map(CellRef::get).all(is_removed)
+    }
+
+    /// Returns what memory holds of a slot.
+    pub(super) fn kept(&self, index: usize) -> f64 {
+        // ORDERING: a lone value.
+        f64::from_bits(self.kept[index].load(Ordering::Relaxed))
+    }
+
     /// Takes the series back out of its file, values included: the file was deleted.
     ///
     /// A shared slot is emptied, so that of all workers that do this each value is taken by one.
     pub(super) fn withdraw(&self) {
+        // ORDERING: as in `publish`.
+        self.is_left.store(false, Ordering::Relaxed);
         let mapping = self.extra().mapping.take();
         // A gauge's file may still be there, where a zero would count.
         let nothing = match self.kind {
@@ -246,6 +295,8 @@ impl Series {
             cell.turn(None);
         }
         self.forget_kept();
+        // ORDERING: as in `publish`.
+        self.is_left.store(false, Ordering::Relaxed);
         let mut extra = self.extra();
         *extra = Extra {
             info: extra.info.take(),
@@ -377,6 +428,27 @@ pub(super) fn mark_removed(place: &Place, now: f64) -> bool {
     marked.fold(false, |any, one| any | one)
 }
 
+/// Tells whether any slot of a series is one that was not removed, or was counted on since.
+pub(super) fn is_alive(place: &Place) -> bool {
+    place.slots.iter().any(|found| !is_removed(found.cell))
+}
+
+fn is_removed(cell: &'static AtomicU64) -> bool {
+    // ORDERING: lone values.
+    let value = f64::from_bits(cell.load(Ordering::Relaxed));
+    let timestamp = f64::from_bits(timestamp_of(cell).load(Ordering::Relaxed));
+    layout::is_removed_slot(value, timestamp)
+}
+
+/// Sets the slots of a series to zero as of now.
+pub(super) fn reset_place(place: &Place, now: f64) {
+    for found in &place.slots {
+        // ORDERING: lone values.
+        found.cell.store(0, Ordering::Relaxed);
+        timestamp_of(found.cell).store(now.to_bits(), Ordering::Relaxed);
+    }
+}
+
 fn mark_slot_removed(cell: &'static AtomicU64, now: f64) -> bool {
     let timestamp = timestamp_of(cell);
     // ORDERING: lone values; who counts between the two stores makes the series anew, as right after them.
@@ -385,6 +457,30 @@ fn mark_slot_removed(cell: &'static AtomicU64, now: f64) -> bool {
     timestamp.store((-mark).to_bits(), Ordering::Relaxed);
     let value = cell.swap(0, Ordering::Relaxed);
     created >= 0.0 || value != 0
+}
+
+/// Shows what memory holds of a series, and not what its files do.
+#[derive(Debug)]
+pub(super) struct InMemory<'a>(pub(super) &'a Series);
+
+impl Slots for InMemory<'_> {
+    fn len(&self) -> usize {
+        self.0.cells.len()
+    }
+    fn add(&self, _: usize, _: f64) {}
+    fn set(&self, _: usize, _: f64) {}
+    fn get(&self, index: usize) -> f64 {
+        self.0.kept(index)
+    }
+    fn set_exemplar(&self, _: usize, _: Exemplar) {}
+    fn exemplar(&self, index: usize) -> Option<Exemplar> {
+        let extra = self.0.extra();
+        extra.kept_exemplars.get(index).cloned().flatten()
+    }
+    fn created_seconds(&self) -> f64 {
+        self.0.kept_created_seconds()
+    }
+    fn reset(&self) {}
 }
 
 impl Slots for Series {
@@ -413,6 +509,14 @@ impl Slots for Series {
         // ORDERING: lone values.
         let value = f64::from_bits(cell.load(Ordering::Relaxed));
         let kept = &self.kept[index];
+        if self.kind == Kind::Shared && !self.is_removed() {
+            let _section = fork::enter();
+            let store = self.store.upgrade();
+            let total = store.and_then(|store| store.lock().total(self, index));
+            if let Some(total) = total {
+                return total + self.kept(index);
+            }
+        }
         if self.kind == Kind::Shared && !std::ptr::eq(cell, kept) {
             return value + f64::from_bits(kept.load(Ordering::Relaxed));
         }
@@ -477,7 +581,9 @@ impl Slots for Series {
         self.kept_created_bits.store(now, Ordering::Relaxed);
         let _section = fork::enter();
         if let Some(store) = self.store.upgrade().filter(|_| !self.is_removed()) {
-            store.lock().clear_exemplars(self);
+            let mut state = store.lock();
+            state.reset_others(self);
+            state.clear_exemplars(self);
         }
         self.extra().kept_exemplars.clear();
     }

@@ -1,6 +1,7 @@
 //! What a store knows: its families and series, and the directory that it writes them to.
 
 mod follow;
+mod leave;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,9 +12,9 @@ use forkmeter_core::store::{Clock, Slots};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use super::hints::Looks;
-use super::series::{DRAIN, Series};
+use super::series::Series;
 use super::{Options, Shared};
-use crate::directory::{Deleted, OpenDirectory, is_shared};
+use crate::directory::{DRAIN, Deleted, OpenDirectory, is_shared};
 use crate::process;
 
 /// Is everything that a store changes, under one lock.
@@ -141,7 +142,7 @@ impl State {
         let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
         let family = self.family(descriptor);
         if let Some(series) = family.index.get(&key).cloned() {
-            if !series.is_published() {
+            if !series.is_published() || series.is_left() {
                 self.publish_or_keep(&series);
             }
             return series;
@@ -195,13 +196,13 @@ impl State {
             MetricType::Info => open.set_info(&descriptor.name, &labels, None),
             _ if is_shared(descriptor) || descriptor.kind == MetricType::StateSet => {
                 // A series that only other workers counted is removed in the file all the same.
-                open.find(descriptor, &labels).and_then(|place| {
-                    let Some(place) = place else { return Ok(()) };
-                    was_there |= super::series::mark_removed(&place, now);
-                    let slots = place.slots.iter();
-                    let slots = slots.map(|slot| (slot.segment_inode, slot.value_offset));
-                    open.clear_exemplars(descriptor, slots)
-                })
+                let mut slots = Vec::new();
+                let visited = open.visit_places(descriptor, &labels, &mut |place| {
+                    was_there |= super::series::mark_removed(place, now);
+                    let places = place.slots.iter();
+                    slots.extend(places.map(|slot| (slot.segment_inode, slot.value_offset)));
+                });
+                visited.and_then(|()| open.clear_exemplars(descriptor, slots.into_iter()))
             }
             _ => open
                 .remove_gauge(descriptor, &labels)
@@ -258,7 +259,7 @@ impl State {
         self.follow(&shared.options);
         self.look_for_deletions(&shared.hints);
         if !series.is_removed()
-            && !series.is_published()
+            && (!series.is_published() || series.is_left())
             && let Some(known) = series.this()
         {
             self.publish_or_keep(&known);
@@ -272,6 +273,10 @@ impl State {
         self.repair();
         self.retry();
         self.write_declarations();
+        if let Some(open) = self.open.as_mut() {
+            let looked = open.look_at_rest();
+            self.note_side_file(looked);
+        }
         let now = Instant::now();
         self.draining.retain(|(series, since)| {
             series.move_kept();

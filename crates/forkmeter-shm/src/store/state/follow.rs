@@ -36,6 +36,7 @@ impl State {
         } else if self.open.is_none() && self.wanted.is_some() {
             self.retry();
         }
+        self.leave_sealed();
     }
 
     /// Starts this worker's own gauges, and leaves what the parent keeps in memory to the parent.
@@ -58,8 +59,10 @@ impl State {
             open.forget_own_gauges();
             let taken = open.take_record();
             self.note(taken);
+            self.attach_child(&all);
         }
-        for series in all.iter().filter(|series| !series.is_published()) {
+        let is_unpublished = |series: &&Arc<Series>| !series.is_published() && !series.is_left();
+        for series in all.iter().filter(is_unpublished) {
             self.publish_or_keep(series);
         }
     }
@@ -308,6 +311,18 @@ fn is_own(descriptor: &Descriptor) -> bool {
     matches!(descriptor.kind, MetricType::Gauge | MetricType::Unknown)
 }
 
+/// Tells whether a series that stood in a sealed segment is one that was not removed.
+fn is_alive_anywhere(open: &mut OpenDirectory, series: &Series) -> io::Result<bool> {
+    if series.is_published() {
+        return Ok(!series.is_marked_removed());
+    }
+    let mut is_alive = false;
+    open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+        is_alive |= crate::store::series::is_alive(place);
+    })?;
+    Ok(is_alive)
+}
+
 /// Looks up or makes the place of a series and moves its values there.
 fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
     let descriptor = &series.descriptor;
@@ -315,7 +330,11 @@ fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
         let info = series.extra().info.clone().unwrap_or_default();
         return open.set_info(&descriptor.name, &series.labels, Some(info));
     }
-    let created = series.kept_created_seconds();
+    let mut created = series.kept_created_seconds();
+    if series.is_left() && is_shared(descriptor) && !is_alive_anywhere(open, series)? {
+        // It was removed by another worker, and stays so until somebody counts.
+        created = -created;
+    }
     let place = open.intern(descriptor, &series.labels, created, &mut |index| {
         series.take_kept(index)
     })?;

@@ -1,0 +1,139 @@
+//! Moves handles on from segments that were sealed because removed series crowd them.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+
+use super::State;
+use crate::directory::is_shared;
+use crate::process;
+use crate::store::series::{Series, is_alive, reset_place};
+
+impl State {
+    /// Moves on from segments that were sealed, and lets go of those that were left long enough ago.
+    pub(super) fn leave_sealed(&mut self) {
+        let Some(open) = self.open.as_mut() else {
+            return;
+        };
+        if open.has_sealed() {
+            let inodes = open.start_leaving();
+            for series in self.all_series() {
+                if inodes.contains(&series.segment_inode()) {
+                    series.start_leaving();
+                }
+            }
+            // Each handle looks its cells up anew before it counts; who has looked already counts where it was.
+            process::next_epoch();
+        }
+        if self.open.as_ref().is_some_and(|open| open.has_left()) {
+            self.let_go();
+        }
+    }
+
+    fn let_go(&mut self) {
+        let Some(inodes) = self.open.as_ref().map(|open| open.left()) else {
+            return;
+        };
+        let mut unused = Vec::new();
+        let mut removed: HashSet<*const Series> = HashSet::new();
+        for series in self.all_series() {
+            if !series.is_left() {
+                continue;
+            }
+            if inodes.contains(&series.segment_inode()) {
+                if series.is_marked_removed() {
+                    removed.insert(Arc::as_ptr(&series));
+                }
+                series.leave();
+            } else if !series.is_published() && is_shared(&series.descriptor) {
+                unused.push(series);
+            }
+        }
+        if let Some(open) = self.open.as_mut() {
+            let identities = unused.iter().map(|series| (&*series.descriptor, &series.labels));
+            // What cannot be known now is asked again with the next segment.
+            let alive = open.are_alive(identities, &is_alive).unwrap_or_default();
+            for (series, _) in unused.iter().zip(alive).filter(|(_, alive)| !alive) {
+                removed.insert(Arc::as_ptr(series));
+            }
+            let left = open.leave();
+            self.note_side_file(left);
+        }
+        self.forget(&removed);
+    }
+
+    /// Forgets series that other workers removed; who still has a handle may count on it.
+    fn forget(&mut self, removed: &HashSet<*const Series>) {
+        if removed.is_empty() {
+            return;
+        }
+        let is_removed = |series: &Arc<Series>| removed.contains(&Arc::as_ptr(series));
+        for family in &mut self.families {
+            let before = self.former.len();
+            let gone = family.order.extract_if(.., |series| is_removed(series));
+            self.former.extend(gone.map(|series| Arc::downgrade(&series)));
+            if self.former.len() > before {
+                family.index.retain(|_, series| !is_removed(series));
+            }
+        }
+        self.former.retain(|series| series.strong_count() > 0);
+    }
+
+    /// Attaches a forked child to the segments in which its handles go on counting.
+    pub(super) fn attach_child(&mut self, all: &[Arc<Series>]) {
+        let Some(open) = self.open.as_mut() else {
+            return;
+        };
+        let shared = || all.iter().filter(|series| is_shared(&series.descriptor));
+        match open.attach_child() {
+            Ok(gone) => {
+                for series in shared().filter(|series| gone.contains(&series.segment_inode())) {
+                    series.start_leaving();
+                    series.leave();
+                }
+            }
+            // The files are gone, and are made again with what the mappings hold.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                for series in shared() {
+                    series.start_leaving();
+                    series.leave();
+                }
+                open.forget_shared();
+                self.note(Err::<(), _>(error));
+            }
+        }
+    }
+
+    /// Adds up a slot over all segments, where it may stand in more than one.
+    pub(in crate::store) fn total(&mut self, series: &Series, index: usize) -> Option<f64> {
+        let open = self.open.as_mut()?;
+        if series.is_published() && open.has_one_place(&series.descriptor) {
+            return None;
+        }
+        let mut total = 0.0;
+        let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+            // ORDERING: a lone value.
+            let bits = place.slots[index]
+                .cell
+                .load(std::sync::atomic::Ordering::Relaxed);
+            total += f64::from_bits(bits);
+        });
+        visited.ok().map(|()| total)
+    }
+
+    /// Sets a series to zero wherever it stands.
+    pub(in crate::store) fn reset_others(&mut self, series: &Series) {
+        let now = (self.clock)();
+        let Some(open) = self.open.as_mut().filter(|_| is_shared(&series.descriptor)) else {
+            return;
+        };
+        if !open.has_one_place(&series.descriptor) {
+            let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+                reset_place(place, now);
+            });
+            self.note_side_file(visited);
+        }
+    }
+}
