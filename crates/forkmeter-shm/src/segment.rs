@@ -16,6 +16,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 pub(crate) use self::held::Held;
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
 use crate::map::{MAX_FILE_BYTES, Mapping};
+use crate::side::exemplars::SlotId;
 use crate::sys::{self, OwnFile};
 use crate::workers::DirectoryLock;
 
@@ -66,6 +67,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Returns what the exemplars' file calls the slot.
+    pub(crate) fn id(&self) -> SlotId {
+        SlotId {
+            inode: self.segment_inode,
+            value_offset: self.value_offset,
+        }
+    }
+
     /// Tells whether the slot holds anything but zero.
     pub(crate) fn has_value(&self) -> bool {
         // ORDERING: a lone value.
@@ -89,7 +98,6 @@ impl Segment {
             other => other,
         }
     }
-
 
     fn create(_lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<()> {
         let new = path.with_file_name(NEW_FILE);

@@ -4,14 +4,17 @@
 //! A slot that was removed is never used for another series: other workers may hold its address and count there.
 //! So a whole segment is left behind, and taken away once no living process is attached to it.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::journal;
 use crate::layout::{self, Entries, Entry, HEADER_SIZE, Header, Mark, SEGMENT_SUFFIX};
+use crate::side::exemplars::SlotId;
 use crate::workers::{DirectoryLock, WorkersFile};
 
 /// How many files of one shared kind there can be before new series are kept in memory.
@@ -78,15 +81,67 @@ pub(super) fn retired_bytes(directory: &Path, stem: &str) -> u64 {
         .sum()
 }
 
+/// Returns the inodes of the files of a directory.
+pub(super) fn inodes(directory: &Path) -> HashSet<u64> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.ino()).collect()
+}
+
+/// Says where the slots of folded segments went.
+#[derive(Debug)]
+pub(super) struct Folded {
+    target_inode: u64,
+    /// The folded segments, by inode.
+    sources: HashMap<u64, Vec<u8>>,
+    sums: Sums,
+    places: OnceCell<HashMap<SlotId, u64>>,
+}
+
+impl Folded {
+    /// Returns where a slot went, or that it went nowhere; nothing where it was not in a folded segment.
+    pub(super) fn place(&self, slot: SlotId) -> Option<Option<SlotId>> {
+        if !self.sources.contains_key(&slot.inode) {
+            return None;
+        }
+        let places = self.places.get_or_init(|| self.find_places());
+        Some(places.get(&slot).map(|value_offset| SlotId {
+            inode: self.target_inode,
+            value_offset: *value_offset,
+        }))
+    }
+
+    fn find_places(&self) -> HashMap<SlotId, u64> {
+        let mut offsets = Vec::with_capacity(self.sums.slots.len());
+        let mut entry_at = HEADER_SIZE;
+        for (key, ..) in &self.sums.slots {
+            offsets.push((entry_at + layout::value_position(key.len())) as u64);
+            entry_at += layout::entry_len(key.len());
+        }
+        let mut places = HashMap::new();
+        for (inode, source) in &self.sources {
+            for entry in Entries::of_segment(source).map_while(Result::ok) {
+                if let Some(position) = self.sums.index.get(entry.key) {
+                    let slot = SlotId {
+                        inode: *inode,
+                        value_offset: entry.value_offset,
+                    };
+                    places.insert(slot, offsets[*position]);
+                }
+            }
+        }
+        places
+    }
+}
+
 /// Folds the sealed segments of a stem that no living process counts in into the retired one.
 pub(super) fn fold(
     lock: &DirectoryLock<'_>,
     workers: &Arc<WorkersFile>,
     directory: &Path,
     stem: &str,
-) -> io::Result<()> {
+) -> io::Result<Option<Folded>> {
     let Some(kind) = stem.strip_suffix("_shared") else {
-        return Ok(());
+        return Ok(None);
     };
     journal::finish(lock, directory)?;
     let mut sources = Vec::new();
@@ -102,7 +157,7 @@ pub(super) fn fold(
         }
     }
     if sources.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let mut target = None;
     for number in 0..RETIRED_NUMBERS {
@@ -116,21 +171,30 @@ pub(super) fn fold(
             sources.push(name);
         }
     }
-    let target = target.ok_or_else(|| io::Error::other("every name for a retired file is taken"))?;
-    let bytes = Sums::of(&segments).to_bytes()?;
+    let target =
+        target.ok_or_else(|| io::Error::other("every name for a retired file is taken"))?;
+    let sums = Sums::of(segments.iter().map(|(_, bytes)| bytes));
+    let bytes = sums.to_bytes()?;
     workers.announce_change(lock)?;
-    journal::replace(lock, directory, target, &bytes, sources)
+    journal::replace(lock, directory, target.clone(), &bytes, sources)?;
+    Ok(Some(Folded {
+        target_inode: fs::symlink_metadata(directory.join(target))?.ino(),
+        sources: segments.into_iter().collect(),
+        sums,
+        places: OnceCell::new(),
+    }))
 }
 
 /// Reads a segment with this mark; nothing where it has another one or is none.
-fn read_marked(path: &Path, mark: Mark) -> io::Result<Option<Vec<u8>>> {
-    if !fs::symlink_metadata(path)?.is_file() {
+fn read_marked(path: &Path, mark: Mark) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_file() {
         return Ok(None);
     }
     let bytes = journal::read(&File::open(path)?)?;
     let header = bytes.split_first_chunk::<HEADER_SIZE>();
     let is_marked = header.is_some_and(|(header, _)| Header::from_bytes(*header).mark == mark);
-    Ok(is_marked.then_some(bytes))
+    Ok(is_marked.then_some((meta.ino(), bytes)))
 }
 
 /// Holds what shared slots came to, by key, in the order in which they came.
@@ -142,13 +206,14 @@ struct Sums {
 
 impl Sums {
     /// Adds up segments, but for removed series; of a damaged one the part before the damage.
-    fn of(segments: &[Vec<u8>]) -> Self {
+    fn of<'a>(segments: impl Iterator<Item = &'a Vec<u8>> + Clone) -> Self {
         let entries = || {
-            let entries = segments.iter().map(|bytes| Entries::of_segment(bytes));
+            let entries = segments.clone().map(|bytes| Entries::of_segment(bytes));
             entries.flat_map(|entries| entries.map_while(Result::ok))
         };
         // Who counts on a removed histogram again touches some of its slots; the others are part of it.
-        let is_revived = |entry: &Entry<'_>| entry.value != 0.0 && entry.timestamp.is_sign_negative();
+        let is_revived =
+            |entry: &Entry<'_>| entry.value != 0.0 && entry.timestamp.is_sign_negative();
         let revived: HashSet<SeriesId> = entries()
             .filter(is_revived)
             .filter_map(|entry| series_of(entry.key))

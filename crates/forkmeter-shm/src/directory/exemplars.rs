@@ -1,18 +1,21 @@
-//! Writes `forkmeter.exemplars`: one record per slot that ever had an exemplar.
+//! Writes `forkmeter.exemplars`: one record per slot that has an exemplar.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use forkmeter_core::Exemplar;
+use forkmeter_core::{Exemplar, Timestamp};
 
 use crate::layout::EXEMPLARS_FILE;
 use crate::side::HEADER_SIZE;
-use crate::side::exemplars::{self, Header, RECORD_SIZE, Record, Segment};
+use crate::side::exemplars::{self, Header, RECORD_SIZE, Record, SlotId};
 use crate::sys::OwnFile;
-use crate::workers::WorkersFile;
+use crate::workers::{DirectoryLock, WorkersFile};
+
+/// From how many records on unused ones are looked for before the file grows, whenever it has doubled.
+const MIN_RECORDS_TO_SWEEP: u64 = 64;
 
 /// Is the file of exemplars, opened when it is first written.
 #[derive(Debug)]
@@ -21,15 +24,14 @@ pub(super) struct ExemplarFile {
     open: Option<Open>,
 }
 
-/// The inodes of the counter and the histogram segment; 0 where this process does not use one.
-type Inodes = (u64, u64);
-
 #[derive(Debug)]
 struct Open {
     file: OwnFile,
-    /// What the header said last.
+    /// What the header said when the records were read.
     header: Header,
-    records: HashMap<(Segment, u64), u64>,
+    /// Which record a slot had when it was read. Others may have given it to another slot since.
+    records: HashMap<SlotId, u64>,
+    vacant: Vec<u64>,
 }
 
 impl ExemplarFile {
@@ -40,79 +42,112 @@ impl ExemplarFile {
         }
     }
 
-    /// Writes the record of a slot, in place where it has one.
+    /// Writes the record of a slot, in place where it has one. `inodes` says which segments are there.
     ///
     /// An exemplar whose labels are too long for a record is dropped: a caller has bounded them already.
     pub(super) fn set(
         &mut self,
         workers: &WorkersFile,
-        inodes: Inodes,
         record: &Record,
+        inodes: &dyn Fn() -> HashSet<u64>,
     ) -> io::Result<()> {
         let Some(bytes) = exemplars::encode(record) else {
             return Ok(());
         };
-        let slot = (record.segment, record.value_offset);
-        if let Some(open) = self.open.as_ref().filter(|open| open.is_of(inodes))
-            && let Some(index) = open.records.get(&slot)
+        if let Some(open) = self.open.as_ref().filter(|open| open.is_current())
+            && let Some(index) = open.record_of(record.slot)
         {
-            return open.file.write_all_at(&bytes, record_at(*index));
+            return open.write(index, &bytes);
         }
         let _lock = workers.lock_directory()?;
         workers.check_current()?;
-        let open = self.catch_up(inodes)?;
-        let index = *open.records.entry(slot).or_insert(open.header.count);
-        open.file.write_all_at(&bytes, record_at(index))?;
+        let open = self.catch_up()?;
+        let index = match open.records.get(&record.slot).copied() {
+            Some(index) => index,
+            None => open.take_record(inodes)?,
+        };
+        open.write(index, &bytes)?;
+        open.records.insert(record.slot, index);
         if index == open.header.count {
             open.header.count += 1;
-            let count = open.header.count.to_le_bytes();
-            open.file
-                .write_all_at(&count, exemplars::COUNT_OFFSET as u64)?;
+            open.file.write_all_at(&open.header.to_bytes(), 0)?;
         }
         Ok(())
     }
 
     /// Takes the exemplars of slots away, where they have any.
-    pub(super) fn clear(
+    pub(super) fn clear(&mut self, workers: &WorkersFile, slots: &[SlotId]) -> io::Result<()> {
+        if fs::symlink_metadata(&self.path).is_err() {
+            return Ok(());
+        }
+        let lock = workers.lock_directory()?;
+        workers.check_current()?;
+        self.move_slots(&lock, &|slot| slots.contains(&slot).then_some(None))
+    }
+
+    /// Gives records to other slots, or to none: `place` says where a slot went, and nothing where it stays.
+    ///
+    /// Of several records that come to one slot the latest stays.
+    pub(super) fn move_slots(
         &mut self,
-        workers: &WorkersFile,
-        inodes: Inodes,
-        slots: &[(Segment, u64)],
+        _lock: &DirectoryLock<'_>,
+        place: &dyn Fn(SlotId) -> Option<Option<SlotId>>,
     ) -> io::Result<()> {
         if fs::symlink_metadata(&self.path).is_err() {
             return Ok(());
         }
-        let _lock = workers.lock_directory()?;
-        workers.check_current()?;
-        let open = self.catch_up(inodes)?;
-        for slot in slots {
-            if let Some(index) = open.records.get(slot) {
-                let bytes = exemplars::vacant(slot.0, slot.1);
-                open.file.write_all_at(&bytes, record_at(*index))?;
+        let open = self.catch_up()?;
+        let moved: Vec<_> = open
+            .records
+            .iter()
+            .filter_map(|(slot, index)| Some((*slot, *index, place(*slot)?)))
+            .collect();
+        if !moved.is_empty() {
+            open.announce_reuse()?;
+        }
+        for (slot, index, target) in moved {
+            let record = open.read(index)?;
+            open.write(index, &exemplars::vacant(slot))?;
+            open.records.remove(&slot);
+            open.vacant.push(index);
+            let (Some(target), Some(record)) = (target, record) else {
+                continue;
+            };
+            let other = match open.records.get(&target) {
+                Some(other) => open.read(*other)?.map(|record| (*other, record)),
+                None => None,
+            };
+            let is_later = |other: &Record| seconds_of(&record) >= seconds_of(other);
+            let index = match &other {
+                Some((_, other)) if !is_later(other) => continue,
+                Some((index, _)) => *index,
+                None => open.vacant.pop().unwrap_or(index),
+            };
+            let record = Record {
+                slot: target,
+                ..record
+            };
+            if let Some(bytes) = exemplars::encode(&record) {
+                open.write(index, &bytes)?;
+                open.records.insert(target, index);
             }
         }
         Ok(())
     }
 
     /// Reads the record of a slot.
-    pub(super) fn get(&self, segment: Segment, value_offset: u64) -> Option<Exemplar> {
+    pub(super) fn get(&self, slot: SlotId) -> Option<Exemplar> {
         let open = self.open.as_ref()?;
-        let index = open.records.get(&(segment, value_offset))?;
-        let mut bytes = [0; RECORD_SIZE];
-        open.file
-            .read_exact_at(&mut bytes, record_at(*index))
-            .ok()?;
-        // Others may have begun the file anew.
-        exemplars::decode(&bytes)
-            .filter(|record| (record.segment, record.value_offset) == (segment, value_offset))
-            .map(|record| record.exemplar)
+        let record = open.read(*open.records.get(&slot)?).ok()??;
+        // Others may have given it to another slot.
+        (record.slot == slot).then_some(record.exemplar)
     }
 
     /// Opens or makes the file, and reads which slot has which record. The caller holds the directory lock.
-    fn catch_up(&mut self, inodes: Inodes) -> io::Result<&mut Open> {
+    fn catch_up(&mut self) -> io::Result<&mut Open> {
         let known = self.open.take().filter(Open::is_current);
         let mut open = known.map_or_else(|| Open::at(&self.path), Ok)?;
-        open.catch_up(inodes)?;
+        open.catch_up()?;
         Ok(self.open.insert(open))
     }
 }
@@ -130,6 +165,7 @@ impl Open {
             file: OwnFile::new(options.open(path)?)?,
             header: Header::default(),
             records: HashMap::new(),
+            vacant: Vec::new(),
         })
     }
 
@@ -137,62 +173,86 @@ impl Open {
         self.file.has_a_name()
     }
 
-    /// Tells whether the file is there and its records belong to the segments that this process uses.
-    fn is_of(&self, inodes: Inodes) -> bool {
-        let fits = |written, used| used == 0 || written == used;
-        self.is_current()
-            && self.read_header().is_ok_and(|header| {
-                fits(header.counter_inode, inodes.0) && fits(header.histogram_inode, inodes.1)
-            })
+    /// Returns the record that a slot has still.
+    fn record_of(&self, slot: SlotId) -> Option<u64> {
+        let index = *self.records.get(&slot)?;
+        let mut bytes = [0; RECORD_SIZE];
+        self.file.read_exact_at(&mut bytes, record_at(index)).ok()?;
+        (exemplars::slot_of(&bytes) == slot && !exemplars::is_vacant(&bytes)).then_some(index)
     }
 
-    fn read_header(&self) -> io::Result<Header> {
+    fn read(&self, index: u64) -> io::Result<Option<Record>> {
+        let mut bytes = [0; RECORD_SIZE];
+        self.file.read_exact_at(&mut bytes, record_at(index))?;
+        Ok(exemplars::decode(&bytes))
+    }
+
+    fn write(&self, index: u64, bytes: &[u8; RECORD_SIZE]) -> io::Result<()> {
+        self.file.write_all_at(bytes, record_at(index))
+    }
+
+    /// Reads what others wrote since the last look: new records, or all of them where some have other slots now.
+    fn catch_up(&mut self) -> io::Result<()> {
         let mut bytes = [0; HEADER_SIZE];
-        match self.file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => Header::from_bytes(&bytes)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
-            Err(_) => Ok(Header::default()),
-        }
-    }
-
-    /// Reads what others wrote. Records that belong to other segments than those of now (their files were
-    /// deleted) are dropped.
-    fn catch_up(&mut self, inodes: Inodes) -> io::Result<()> {
-        let written = self.read_header()?;
-        // A segment that this process does not use, or that was not there when the file was made, says nothing.
-        let either = |written: u64, used: u64| if used == 0 { written } else { used };
-        let fits = |written, used| written == 0 || written == either(written, used);
-        let is_of_these_segments =
-            fits(written.counter_inode, inodes.0) && fits(written.histogram_inode, inodes.1);
-        let header = Header {
-            count: if is_of_these_segments {
-                written.count
-            } else {
-                0
-            },
-            counter_inode: either(written.counter_inode, inodes.0),
-            histogram_inode: either(written.histogram_inode, inodes.1),
+        let written = match self.file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => {
+                let header = Header::from_bytes(&bytes);
+                header.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+            }
+            Err(_) => {
+                self.file.write_all_at(&Header::default().to_bytes(), 0)?;
+                Header::default()
+            }
         };
-        if header != written {
-            self.file.write_all_at(&header.to_bytes(), 0)?;
-        }
-        let inodes_of = |header: &Header| (header.counter_inode, header.histogram_inode);
-        let goes_on = inodes_of(&self.header) == inodes_of(&header);
-        if !goes_on || self.header.count > header.count {
+        if written.reuses != self.header.reuses || written.count < self.header.count {
             self.records.clear();
-            self.header.count = 0;
+            self.vacant.clear();
+            self.header = Header::default();
         }
-        for index in self.header.count..header.count {
-            let mut record = [0; RECORD_SIZE];
-            self.file.read_exact_at(&mut record, record_at(index))?;
-            // The slot is told apart by bytes that stay the same, so a torn record keeps its place too.
-            if let Some(slot) = exemplars::slot_of(&record) {
-                self.records.insert(slot, index);
+        for index in self.header.count..written.count {
+            let mut bytes = [0; RECORD_SIZE];
+            self.file.read_exact_at(&mut bytes, record_at(index))?;
+            if exemplars::is_vacant(&bytes) {
+                self.vacant.push(index);
+            } else {
+                // The slot is told apart by bytes that stay the same, so a torn record keeps its place too.
+                self.records.insert(exemplars::slot_of(&bytes), index);
             }
         }
-        self.header = header;
+        self.header = written;
         Ok(())
     }
+
+    /// Tells other workers to read all records again.
+    fn announce_reuse(&mut self) -> io::Result<()> {
+        self.header.reuses = self.header.reuses.wrapping_add(1);
+        self.file.write_all_at(&self.header.to_bytes(), 0)
+    }
+
+    /// Returns a record that no slot has: a vacant one, one of a segment that is gone, or the next one.
+    fn take_record(&mut self, inodes: &dyn Fn() -> HashSet<u64>) -> io::Result<u64> {
+        let count = self.header.count;
+        let is_due = count >= MIN_RECORDS_TO_SWEEP && count.is_power_of_two();
+        if self.vacant.is_empty() && is_due {
+            let inodes = inodes();
+            let gone = self
+                .records
+                .extract_if(|slot, _| !inodes.contains(&slot.inode));
+            self.vacant.extend(gone.map(|(_, index)| index));
+            for index in &self.vacant {
+                self.write(*index, &exemplars::vacant(SlotId::default()))?;
+            }
+        }
+        if let Some(index) = self.vacant.pop() {
+            self.announce_reuse()?;
+            return Ok(index);
+        }
+        Ok(count)
+    }
+}
+
+fn seconds_of(record: &Record) -> f64 {
+    record.exemplar.timestamp.map_or(0.0, Timestamp::as_seconds)
 }
 
 fn record_at(index: u64) -> u64 {

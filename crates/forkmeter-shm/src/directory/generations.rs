@@ -17,6 +17,7 @@ use super::{
 };
 use crate::layout::Mark;
 use crate::segment::{Segment, Wanted};
+use crate::side::exemplars::SlotId;
 use crate::workers::DirectoryLock;
 
 /// How long a thread that read where a cell is may take to count there.
@@ -103,6 +104,10 @@ impl OpenDirectory {
         let number = number.ok_or(io::ErrorKind::FileTooLarge)?;
         self.workers.announce_change(lock)?;
         let segment = Segment::open(lock, &self.path.join(file_name(stem, number)), mark)?;
+        // A file that was deleted may have had the same inode.
+        let inode = segment.inode();
+        let is_former = |slot: SlotId| (slot.inode == inode).then_some(None);
+        let _ = self.exemplars.move_slots(lock, &is_former);
         self.use_segment(lock, stem, number, segment)
     }
 
@@ -123,7 +128,8 @@ impl OpenDirectory {
             segment
         };
         if let Some(rest) = self.rest.get_mut(stem) {
-            rest.segments.retain(|other| other.inode() != segment.inode());
+            rest.segments
+                .retain(|other| other.inode() != segment.inode());
         }
         self.sets.entry(stem.into()).or_default().push(segment);
         Ok(())
@@ -178,7 +184,14 @@ impl OpenDirectory {
     pub(super) fn fold_all(&mut self, lock: &DirectoryLock<'_>) -> io::Result<()> {
         let mut result = Ok(());
         for stem in compact::stems() {
-            result = result.and(compact::fold(lock, &self.workers, &self.path, &stem));
+            match compact::fold(lock, &self.workers, &self.path, &stem) {
+                Ok(None) => {}
+                Ok(Some(folded)) => {
+                    // Best effort: counting goes on without exemplars.
+                    let _ = self.exemplars.move_slots(lock, &|slot| folded.place(slot));
+                }
+                Err(error) => result = Err(error),
+            }
         }
         self.is_fold_due = result.is_err();
         result
@@ -198,9 +211,10 @@ impl OpenDirectory {
         let used = self.sets.iter();
         let used = used.flat_map(|(stem, set)| set.iter().map(move |segment| (stem, segment)));
         for (stem, segment) in used.chain(leaving) {
-            let Some(place) = segment.number(stem).and_then(|number| {
-                compact::attachment_place(stem, number)
-            }) else {
+            let Some(place) = segment
+                .number(stem)
+                .and_then(|number| compact::attachment_place(stem, number))
+            else {
                 continue;
             };
             if segment.is_folded() {
@@ -309,8 +323,8 @@ impl OpenDirectory {
     fn list_rest(&mut self, lock: &DirectoryLock<'_>, stem: &str) -> io::Result<()> {
         let changes = self.workers.changes()?;
         let rest = self.rest.entry(stem.into()).or_default();
-        let is_known = rest.changes == Some(changes)
-            && rest.segments.iter().all(Segment::has_a_name);
+        let is_known =
+            rest.changes == Some(changes) && rest.segments.iter().all(Segment::has_a_name);
         if is_known {
             return Ok(());
         }
@@ -318,7 +332,10 @@ impl OpenDirectory {
         journal::finish(lock, &self.path)?;
         rest.segments.retain(Segment::is_current);
         let numbers = compact::numbers(&self.path, stem)?;
-        let mut names: Vec<_> = numbers.iter().map(|number| file_name(stem, *number)).collect();
+        let mut names: Vec<_> = numbers
+            .iter()
+            .map(|number| file_name(stem, *number))
+            .collect();
         names.extend(compact::retired_names_of(stem));
         for name in names {
             let path = self.path.join(name);
@@ -358,7 +375,9 @@ impl OpenDirectory {
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
         workers.check_current()?;
-        stems.iter().try_for_each(|stem| self.list_rest(&lock, stem))
+        stems
+            .iter()
+            .try_for_each(|stem| self.list_rest(&lock, stem))
     }
 
     pub(super) fn is_leaving_deleted(&self, stem: &str) -> bool {
@@ -375,7 +394,9 @@ impl OpenDirectory {
     /// Forgets what was deleted of the rest; what was folded holds nothing any more.
     pub(super) fn forget_deleted_rest(&mut self, deleted: &mut Vec<Deleted>) {
         for (stem, rest) in &mut self.rest {
-            let gone = rest.segments.extract_if(.., |segment| !segment.is_current());
+            let gone = rest
+                .segments
+                .extract_if(.., |segment| !segment.is_current());
             deleted.extend(gone.filter(Segment::is_open).map(|segment| Deleted {
                 stem: stem.clone(),
                 segment,

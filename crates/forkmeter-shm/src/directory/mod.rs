@@ -26,7 +26,7 @@ use self::generations::{Leaving, Rest};
 use self::meta::MetaFile;
 use crate::layout::{self, Mark};
 use crate::segment::{Found, Held, Segment, Wanted};
-use crate::side;
+use crate::side::{self, exemplars::SlotId};
 use crate::workers::{Claim, DirectoryLock, WorkersFile};
 
 /// Is a directory that this process writes to.
@@ -318,76 +318,40 @@ impl OpenDirectory {
         self.meta.set_info(&lock, &record)
     }
 
-    /// Writes the exemplar of a slot, given as segment and offset; `false` where there is no room for one:
-    /// only the first segments of counters and histograms have exemplars.
+    /// Writes the exemplar of a slot; `false` where it can have none: only counters and histograms have exemplars.
     pub(crate) fn set_exemplar(
         &mut self,
         descriptor: &Descriptor,
-        slot: (u64, u64),
+        slot: SlotId,
         exemplar: Exemplar,
     ) -> io::Result<bool> {
-        let Some(segment) = self.exemplar_segment(descriptor, slot) else {
+        if !has_exemplars(descriptor) {
             return Ok(false);
-        };
-        let inodes = self.exemplar_inodes();
-        let record = side::exemplars::Record {
-            segment,
-            value_offset: slot.1,
-            exemplar,
-        };
+        }
+        let record = side::exemplars::Record { slot, exemplar };
+        let path = &self.path;
         self.exemplars
-            .set(&self.workers, inodes, &record)
+            .set(&self.workers, &record, &|| compact::inodes(path))
             .map(|()| true)
     }
 
-    /// Reads the exemplar of a slot, given as segment and offset.
-    pub(crate) fn exemplar(&self, descriptor: &Descriptor, slot: (u64, u64)) -> Option<Exemplar> {
+    /// Reads the exemplar of a slot.
+    pub(crate) fn exemplar(&self, descriptor: &Descriptor, slot: SlotId) -> Option<Exemplar> {
         self.exemplars
-            .get(self.exemplar_segment(descriptor, slot)?, slot.1)
+            .get(slot)
+            .filter(|_| has_exemplars(descriptor))
     }
 
-    /// Takes the exemplars of slots, given as segment and offset, away.
+    /// Takes the exemplars of slots away.
     pub(crate) fn clear_exemplars(
         &mut self,
         descriptor: &Descriptor,
-        slots: impl Iterator<Item = (u64, u64)>,
+        slots: &[SlotId],
     ) -> io::Result<()> {
-        let slots: Vec<_> = slots
-            .filter_map(|slot| Some((self.exemplar_segment(descriptor, slot)?, slot.1)))
-            .collect();
-        if slots.is_empty() {
+        if slots.is_empty() || !has_exemplars(descriptor) {
             return Ok(());
         }
-        let inodes = self.exemplar_inodes();
-        self.exemplars.clear(&self.workers, inodes, &slots)
-    }
-
-    fn exemplar_inodes(&self) -> (u64, u64) {
-        (
-            self.first_inode("counter_shared"),
-            self.first_inode("histogram_shared"),
-        )
-    }
-
-    fn exemplar_segment(
-        &self,
-        descriptor: &Descriptor,
-        (inode, _): (u64, u64),
-    ) -> Option<side::exemplars::Segment> {
-        let (segment, stem) = match descriptor.kind {
-            MetricType::Counter => (side::exemplars::Segment::Counter, "counter_shared"),
-            MetricType::Histogram => (side::exemplars::Segment::Histogram, "histogram_shared"),
-            _ => return None,
-        };
-        (self.first_inode(stem) == inode).then_some(segment)
-    }
-
-    fn first_inode(&self, stem: &str) -> u64 {
-        let mut segments = self.sets.get(stem).into_iter().flatten();
-        let first = self.path.join(file_name(stem, 0));
-        segments
-            .find(|segment| segment.is_at(&first) && segment.has_a_name())
-            .map_or(0, Segment::inode)
+        self.exemplars.clear(&self.workers, slots)
     }
 
     /// Removes a gauge's value from every worker's file; tells whether there was one.
@@ -422,6 +386,10 @@ pub(crate) fn is_shared(descriptor: &Descriptor) -> bool {
         descriptor.kind,
         MetricType::Gauge | MetricType::Unknown | MetricType::Info | MetricType::StateSet
     )
+}
+
+fn has_exemplars(descriptor: &Descriptor) -> bool {
+    matches!(descriptor.kind, MetricType::Counter | MetricType::Histogram)
 }
 
 /// Returns the keys of a series' slots, one after the other, and where each ends.

@@ -16,7 +16,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,12 @@ use forkmeter_core::MetricFamily;
 
 use self::exposed::Exposed;
 use self::keys::KeyTable;
+use self::listing::Folding;
 use self::meta::Meta;
 use self::name::Role;
 use self::plan::{Plan, Segments};
 use self::segment::Segment;
 use self::source::{Refusal, open, read_fully, read_small};
-use self::listing::Folding;
 use crate::directory::compact;
 use crate::guard;
 use crate::layout::{self, Mark};
@@ -410,6 +410,11 @@ impl DirectoryReader {
         } else {
             FileState::Ok
         };
+        let counted = self.segments.values().filter(|segment| segment.counted);
+        let by_inode: HashMap<u64, &Segment> = counted
+            .filter(|segment| matches!(segment.role, Role::Counter | Role::Histogram))
+            .map(|segment| (segment.identity.inode, segment))
+            .collect();
         for _ in 0..header.count {
             if read_fully(&opened.file, &mut record, offset).map_err(unreadable)? < record.len() {
                 state = FileState::Truncated;
@@ -420,14 +425,8 @@ impl DirectoryReader {
                 continue;
             };
             read += 1;
-            let (name, inode) = match record.segment {
-                exemplars::Segment::Counter => ("counter_shared.db", header.counter_inode),
-                exemplars::Segment::Histogram => ("histogram_shared.db", header.histogram_inode),
-            };
-            let segment = self.segments.get(&OsString::from(name));
-            let segment =
-                segment.filter(|segment| segment.identity.inode == inode && segment.counted);
-            if let Some(cell) = segment.and_then(|segment| segment.cell_at(record.value_offset)) {
+            let segment = by_inode.get(&record.slot.inode);
+            if let Some(cell) = segment.and_then(|one| one.cell_at(record.slot.value_offset)) {
                 self.exposed.attach(cell, record.exemplar);
             }
         }

@@ -395,26 +395,24 @@ fn exemplars_hang_on_the_samples_of_their_slots() {
         value: 0.5,
         timestamp: Some(Timestamp::Seconds(3.0)),
     };
-    let record = |value_offset| {
-        let segment = exemplars::Segment::Histogram;
+    let inode = fs::metadata(path("histogram_shared.db")).unwrap().ino();
+    let record_of = |inode, value_offset| {
         let exemplar = exemplar.clone();
-        exemplars::encode(&exemplars::Record {
-            segment,
+        let slot = exemplars::SlotId {
+            inode,
             value_offset,
-            exemplar,
-        })
-        .unwrap()
+        };
+        exemplars::encode(&exemplars::Record { slot, exemplar }).unwrap()
     };
-    let write = |histogram_inode, records: &[[u8; exemplars::RECORD_SIZE]]| {
+    let record = |value_offset| record_of(inode, value_offset);
+    let write = |records: &[[u8; exemplars::RECORD_SIZE]]| {
         let header = exemplars::Header {
             count: records.len() as u64,
-            counter_inode: 0,
-            histogram_inode,
+            reuses: 0,
         };
         let bytes = [&header.to_bytes()[..], &records.concat()].concat();
         fs::write(path(layout::EXEMPLARS_FILE), bytes).unwrap();
     };
-    let inode = fs::metadata(path("histogram_shared.db")).unwrap().ino();
     let mut reader = reader(&directory);
     let mut found = || {
         let read = reader.read();
@@ -427,16 +425,16 @@ fn exemplars_hang_on_the_samples_of_their_slots() {
     let on_bucket = [None, Some(exemplar.clone()), None, None];
     let mut torn = record(entries[2]);
     torn[40] ^= 1;
-    write(inode, &[record(entries[1]), torn, record(12345)]);
+    write(&[record(entries[1]), torn, record(12345)]);
     assert_eq!(found(), on_bucket);
     assert_eq!(found(), on_bucket);
-    write(inode + 1, &[record(entries[1])]);
+    write(&[record_of(inode + 1, entries[1])]);
     assert_eq!(
         found(),
         [const { None }; 4],
         "the offsets belong to another file"
     );
-    write(inode, &[record(entries[1])]);
+    write(&[record(entries[1])]);
     assert_eq!(found(), on_bucket);
     fs::remove_file(path(layout::EXEMPLARS_FILE)).unwrap();
     assert_eq!(found(), [const { None }; 4]);

@@ -12,63 +12,27 @@ use super::{HEADER_SIZE, SideError, check_header, labels_from_json, labels_to_js
 pub const RECORD_SIZE: usize = 1024;
 /// The longest JSON text of an exemplar's labels, in bytes.
 pub const MAX_LABELS_SIZE: usize = 984;
-/// Where in the header the number of records stands.
-pub const COUNT_OFFSET: usize = 16;
-/// Where in the header the counter segment's inode stands; the histogram segment's follows 8 bytes later.
-pub const INODES_OFFSET: usize = 24;
-
 const MAGIC: [u8; 8] = *b"FORKMTRX";
 const VERSION: u32 = 1;
 const LABELS_OFFSET: usize = 32;
-
-/// Names the segment that a record's offset belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Segment {
-    /// `counter_shared.db`.
-    Counter,
-    /// `histogram_shared.db`.
-    Histogram,
-}
-
-impl Segment {
-    const fn number(self) -> u16 {
-        match self {
-            Self::Counter => 0,
-            Self::Histogram => 1,
-        }
-    }
-
-    const fn from_number(number: u16) -> Option<Self> {
-        match number {
-            0 => Some(Self::Counter),
-            1 => Some(Self::Histogram),
-            _ => None,
-        }
-    }
-}
+const INODE_OFFSET: usize = RECORD_SIZE - 8;
+const _: () = assert!(LABELS_OFFSET + MAX_LABELS_SIZE <= INODE_OFFSET);
 
 /// Holds what the header says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// How many records count.
+    /// How many records there are.
     pub count: u64,
-    /// The inode of the counter segment that offsets belong to; 0 where there is none yet.
-    pub counter_inode: u64,
-    /// The inode of the histogram segment that offsets belong to; 0 where there is none yet.
-    pub histogram_inode: u64,
+    /// How often a record was given to another slot.
+    pub reuses: u64,
 }
 
 impl Header {
     /// Returns the header's bytes.
     pub fn to_bytes(&self) -> [u8; HEADER_SIZE] {
         let mut bytes = super::header(MAGIC, VERSION, 1024);
-        for (index, word) in [self.count, self.counter_inode, self.histogram_inode]
-            .iter()
-            .enumerate()
-        {
-            let at = COUNT_OFFSET + 8 * index;
-            bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
-        }
+        bytes[16..24].copy_from_slice(&self.count.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.reuses.to_le_bytes());
         bytes
     }
 
@@ -79,22 +43,28 @@ impl Header {
     /// Fails when it is no header of this version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SideError> {
         check_header(bytes, MAGIC, VERSION, 1024)?;
-        let word = |index: usize| u64_at(bytes, COUNT_OFFSET + 8 * index).ok_or(SideError::Header);
+        let word = |offset| u64_at(bytes, offset).ok_or(SideError::Header);
         Ok(Self {
-            count: word(0)?,
-            counter_inode: word(1)?,
-            histogram_inode: word(2)?,
+            count: word(16)?,
+            reuses: word(24)?,
         })
     }
+}
+
+/// Names a slot: by the inode of the segment, and by where in it the slot's value stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SlotId {
+    /// The inode of the segment.
+    pub inode: u64,
+    /// Where in the segment the value stands.
+    pub value_offset: u64,
 }
 
 /// Holds one record: an exemplar and the slot that it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The segment that holds the slot.
-    pub segment: Segment,
-    /// Where in that segment the slot's value stands.
-    pub value_offset: u64,
+    /// The slot.
+    pub slot: SlotId,
     /// The exemplar.
     pub exemplar: Exemplar,
 }
@@ -108,8 +78,7 @@ pub fn encode(record: &Record) -> Option<[u8; RECORD_SIZE]> {
     let seconds = record.exemplar.timestamp.map_or(0.0, Timestamp::as_seconds);
     let mut bytes = [0; RECORD_SIZE];
     bytes[4..6].copy_from_slice(&u16::try_from(length).ok()?.to_le_bytes());
-    bytes[6..8].copy_from_slice(&record.segment.number().to_le_bytes());
-    bytes[8..16].copy_from_slice(&record.value_offset.to_le_bytes());
+    write_slot(&mut bytes, record.slot);
     bytes[16..24].copy_from_slice(&record.exemplar.value.to_le_bytes());
     bytes[24..32].copy_from_slice(&seconds.to_le_bytes());
     bytes[LABELS_OFFSET..LABELS_OFFSET + length].copy_from_slice(labels.as_bytes());
@@ -118,14 +87,24 @@ pub fn encode(record: &Record) -> Option<[u8; RECORD_SIZE]> {
     Some(bytes)
 }
 
-/// Returns the bytes of a slot's record that holds no exemplar: its checksum does not fit.
-pub fn vacant(segment: Segment, value_offset: u64) -> [u8; RECORD_SIZE] {
+/// Returns the bytes of a record that holds no exemplar: its checksum is the opposite of the right one. It may be
+/// used for another slot.
+pub fn vacant(slot: SlotId) -> [u8; RECORD_SIZE] {
     let mut bytes = [0; RECORD_SIZE];
-    bytes[6..8].copy_from_slice(&segment.number().to_le_bytes());
-    bytes[8..16].copy_from_slice(&value_offset.to_le_bytes());
+    write_slot(&mut bytes, slot);
     let checksum = !crc32fast::hash(&bytes[4..]);
     bytes[..4].copy_from_slice(&checksum.to_le_bytes());
     bytes
+}
+
+/// Tells whether a record is one that [`vacant`] made.
+pub fn is_vacant(bytes: &[u8; RECORD_SIZE]) -> bool {
+    *bytes == vacant(slot_of(bytes))
+}
+
+fn write_slot(bytes: &mut [u8; RECORD_SIZE], slot: SlotId) {
+    bytes[8..16].copy_from_slice(&slot.value_offset.to_le_bytes());
+    bytes[INODE_OFFSET..].copy_from_slice(&slot.inode.to_le_bytes());
 }
 
 /// Reads a record; nothing where the checksum or the content does not fit, as while it is being written.
@@ -144,8 +123,7 @@ pub fn decode(bytes: &[u8; RECORD_SIZE]) -> Option<Record> {
         serde_json::from_slice(bytes.get(LABELS_OFFSET..LABELS_OFFSET + length)?).ok()?;
     let seconds = f64::from_bits(u64_at(bytes, 24)?);
     Some(Record {
-        segment: Segment::from_number(half(6)?)?,
-        value_offset: u64_at(bytes, 8)?,
+        slot: slot_of(bytes),
         exemplar: Exemplar {
             labels: labels_from_json(&labels)?,
             value: f64::from_bits(u64_at(bytes, 16)?),
@@ -155,7 +133,9 @@ pub fn decode(bytes: &[u8; RECORD_SIZE]) -> Option<Record> {
 }
 
 /// Reads which slot a record belongs to, also where its checksum does not fit.
-pub fn slot_of(bytes: &[u8; RECORD_SIZE]) -> Option<(Segment, u64)> {
-    let number = u16::from_le_bytes([bytes[6], bytes[7]]);
-    Some((Segment::from_number(number)?, u64_at(bytes, 8)?))
+pub fn slot_of(bytes: &[u8; RECORD_SIZE]) -> SlotId {
+    SlotId {
+        inode: u64_at(bytes, INODE_OFFSET).unwrap_or_default(),
+        value_offset: u64_at(bytes, 8).unwrap_or_default(),
+    }
 }

@@ -14,6 +14,7 @@ use crate::layout;
 use crate::map::{CellRef, timestamp_of};
 use crate::process;
 use crate::segment::{Found, Held};
+use crate::side::exemplars::SlotId;
 
 /// Holds the slots of one series: in a mapped file where it is published, in its own memory where not.
 ///
@@ -323,9 +324,12 @@ impl Series {
     }
 
     /// Returns where the slot stands in which file.
-    pub(super) fn slot_in_file(&self, index: usize) -> Option<(u64, u64)> {
+    pub(super) fn slot_in_file(&self, index: usize) -> Option<SlotId> {
         let extra = self.extra();
-        Some((extra.segment_inode, *extra.value_offsets.get(index)?))
+        Some(SlotId {
+            inode: extra.segment_inode,
+            value_offset: *extra.value_offsets.get(index)?,
+        })
     }
 
     /// Takes the removed mark from the slots: somebody asked for the series again.

@@ -16,6 +16,7 @@ use super::series::Series;
 use super::{Options, Shared};
 use crate::directory::{DRAIN, Deleted, OpenDirectory, is_shared};
 use crate::process;
+use crate::segment::Found;
 
 /// Is everything that a store changes, under one lock.
 #[derive(Debug)]
@@ -199,10 +200,9 @@ impl State {
                 let mut slots = Vec::new();
                 let visited = open.visit_places(descriptor, &labels, &mut |place| {
                     was_there |= super::series::mark_removed(place, now);
-                    let places = place.slots.iter();
-                    slots.extend(places.map(|slot| (slot.segment_inode, slot.value_offset)));
+                    slots.extend(place.slots.iter().map(Found::id));
                 });
-                visited.and_then(|()| open.clear_exemplars(descriptor, slots.into_iter()))
+                visited.and_then(|()| open.clear_exemplars(descriptor, &slots))
             }
             _ => open
                 .remove_gauge(descriptor, &labels)
@@ -243,14 +243,26 @@ impl State {
             .filter_map(|index| series.slot_in_file(index))
             .collect();
         if let Some(open) = self.open.as_mut() {
-            let cleared = open.clear_exemplars(&series.descriptor, slots.into_iter());
+            let cleared = open.clear_exemplars(&series.descriptor, &slots);
             self.note_side_file(cleared);
         }
     }
 
-    pub(super) fn exemplar(&self, series: &Series, index: usize) -> Option<Exemplar> {
-        let slot = series.slot_in_file(index)?;
-        self.open.as_ref()?.exemplar(&series.descriptor, slot)
+    pub(super) fn exemplar(&mut self, series: &Series, index: usize) -> Option<Exemplar> {
+        let open = self.open.as_mut()?;
+        let slot = series.slot_in_file(index);
+        let here = slot.and_then(|slot| open.exemplar(&series.descriptor, slot));
+        if here.is_some() || open.has_one_place(&series.descriptor) {
+            return here;
+        }
+        let mut slots = Vec::new();
+        let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+            slots.extend(place.slots.get(index).map(Found::id));
+        });
+        self.note_side_file(visited);
+        let open = self.open.as_ref()?;
+        let mut found = slots.into_iter();
+        found.find_map(|slot| open.exemplar(&series.descriptor, slot))
     }
 
     /// Looks up a handle's cells again after a fork or a move; its caller counts right after.

@@ -37,10 +37,7 @@ impl WorkersFile {
         place: u32,
     ) -> io::Result<Attachment> {
         let generation = process::generation();
-        let mut attached = self
-            .attached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
         if attached.generation != generation {
             // A forked child has none of the locks that its parent holds.
             *attached = Attached {
@@ -62,10 +59,7 @@ impl WorkersFile {
 
     /// Tells whether any living process, this one included, counts in the segment of a place.
     pub(crate) fn is_attached(&self, _lock: &DirectoryLock<'_>, place: u32) -> io::Result<bool> {
-        let attached = self
-            .attached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
         let is_own = attached.generation == process::generation();
         if is_own && attached.counts.get(&place).is_some_and(|count| *count > 0) {
             return Ok(true);

@@ -12,6 +12,7 @@ mod fuzz_replay;
 mod store_suite;
 
 mod children;
+mod compact;
 mod faults;
 mod full_disk;
 mod fuzz_corpus;

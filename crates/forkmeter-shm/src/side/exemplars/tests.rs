@@ -3,8 +3,10 @@ use forkmeter_core::LabelSet;
 
 fn record() -> Record {
     Record {
-        segment: Segment::Histogram,
-        value_offset: 0x0102_0304,
+        slot: SlotId {
+            inode: 0x0506,
+            value_offset: 0x0102_0304,
+        },
         exemplar: Exemplar {
             labels: LabelSet::from_pairs([("trace_id", "abc\"\u{e9}")]),
             value: 0.25,
@@ -17,14 +19,14 @@ fn record() -> Record {
 fn records_round_trip() {
     let bytes = encode(&record()).unwrap();
     assert_eq!(decode(&bytes), Some(record()));
-    assert_eq!(bytes[4..16], [22, 0, 1, 0, 4, 3, 2, 1, 0, 0, 0, 0]);
+    assert_eq!(bytes[4..16], [22, 0, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0]);
     assert_eq!(
         &bytes[32..54],
         "{\"trace_id\":\"abc\\\"\u{e9}\"}".as_bytes()
     );
+    assert_eq!(bytes[1016..], [6, 5, 0, 0, 0, 0, 0, 0]);
     let mut timeless = record();
     timeless.exemplar.timestamp = None;
-    timeless.segment = Segment::Counter;
     assert_eq!(decode(&encode(&timeless).unwrap()), Some(timeless));
 }
 
@@ -37,6 +39,9 @@ fn a_torn_record_is_absent() {
         assert_eq!(decode(&torn), None, "{offset}");
     }
     assert_eq!(decode(&[0; RECORD_SIZE]), None);
+    let vacancy = vacant(record().slot);
+    assert_eq!((decode(&vacancy), slot_of(&vacancy)), (None, record().slot));
+    assert!(is_vacant(&vacancy) && !is_vacant(&bytes) && !is_vacant(&[0; RECORD_SIZE]));
 }
 
 #[test]
@@ -53,8 +58,7 @@ fn labels_that_do_not_fit_are_refused() {
 fn headers_round_trip() {
     let header = Header {
         count: 3,
-        counter_inode: 4,
-        histogram_inode: u64::MAX,
+        reuses: u64::MAX,
     };
     assert_eq!(Header::from_bytes(&header.to_bytes()), Ok(header));
     assert_eq!(

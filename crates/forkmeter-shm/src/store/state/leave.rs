@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-
 use super::State;
 use crate::directory::is_shared;
 use crate::process;
+use crate::segment::Found;
 use crate::store::series::{Series, is_alive, reset_place};
 
 impl State {
@@ -51,7 +51,9 @@ impl State {
             }
         }
         if let Some(open) = self.open.as_mut() {
-            let identities = unused.iter().map(|series| (&*series.descriptor, &series.labels));
+            let identities = unused
+                .iter()
+                .map(|series| (&*series.descriptor, &series.labels));
             // What cannot be known now is asked again with the next segment.
             let alive = open.are_alive(identities, &is_alive).unwrap_or_default();
             for (series, _) in unused.iter().zip(alive).filter(|(_, alive)| !alive) {
@@ -72,7 +74,8 @@ impl State {
         for family in &mut self.families {
             let before = self.former.len();
             let gone = family.order.extract_if(.., |series| is_removed(series));
-            self.former.extend(gone.map(|series| Arc::downgrade(&series)));
+            self.former
+                .extend(gone.map(|series| Arc::downgrade(&series)));
             if self.former.len() > before {
                 family.index.retain(|_, series| !is_removed(series));
             }
@@ -130,10 +133,13 @@ impl State {
             return;
         };
         if !open.has_one_place(&series.descriptor) {
+            let mut slots = Vec::new();
             let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
                 reset_place(place, now);
+                slots.extend(place.slots.iter().map(Found::id));
             });
-            self.note_side_file(visited);
+            let cleared = visited.and_then(|()| open.clear_exemplars(&series.descriptor, &slots));
+            self.note_side_file(cleared);
         }
     }
 }
