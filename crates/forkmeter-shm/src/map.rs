@@ -40,12 +40,56 @@ static ROOM: Mutex<Option<(Window, usize)>> = Mutex::new(None);
 /// The windows that nobody needs any more, the oldest first.
 static LEFT: Mutex<VecDeque<(Window, Instant)>> = Mutex::new(VecDeque::new());
 
+/// The windows that show nothing, the oldest first, and when they began to.
+static FREE: Mutex<Free> = Mutex::new(Free {
+    windows: VecDeque::new(),
+    seconds: 0,
+    last: None,
+});
+
+/// After how many seconds a window may show another file: then every thread has counted where it was about to.
+const REUSE_SECONDS: u64 = 60;
+
+/// Holds windows that may be used again some time.
+#[derive(Debug)]
+struct Free {
+    windows: VecDeque<(Window, u64)>,
+    /// In how many different seconds this process ran: one that was stopped comes back to threads that were too.
+    seconds: u64,
+    last: Option<Instant>,
+}
+
+impl Free {
+    fn count_seconds(&mut self) {
+        let now = Instant::now();
+        let is_another = |last: Instant| now.duration_since(last) >= Duration::from_secs(1);
+        if self.last.is_none_or(is_another) {
+            self.last = Some(now);
+            self.seconds += 1;
+        }
+    }
+
+    fn put(&mut self, window: Window) {
+        self.count_seconds();
+        self.windows.push_back((window, self.seconds));
+    }
+
+    fn take(&mut self) -> Option<Window> {
+        self.count_seconds();
+        let (_, since) = self.windows.front()?;
+        if self.seconds - since < REUSE_SECONDS {
+            return None;
+        }
+        self.windows.pop_front().map(|(window, _)| window)
+    }
+}
+
 /// Maps one file, shared and writable.
 ///
 /// References to cells live as long as the process: a handle that another thread uses at this moment may still
 /// point into a mapping that was dropped. So windows are never unmapped. Those of a dropped mapping show their
 /// file for a while yet, and then private zeros, which takes neither the file's pages nor, where they are next
-/// to each other, maps of their own.
+/// to each other, maps of their own. After [`REUSE_SECONDS`] one may show another file.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     windows: Box<[OnceLock<Window>]>,
@@ -145,62 +189,47 @@ impl Drop for Mapping {
         let now = Instant::now();
         let windows = self.windows.iter().filter_map(OnceLock::get);
         left.extend(windows.map(|window| (*window, now)));
-        let is_due = |(_, since): &(Window, Instant)| now.duration_since(*since) > LEAVE;
-        while left.len() > MAX_LEFT || left.front().is_some_and(is_due) {
-            let Some((window, _)) = left.pop_front() else {
-                break;
-            };
-            window.give_back();
+        give_back_left(&mut left);
+    }
+}
+
+/// Lets go of the files of windows that were left long enough ago.
+fn give_back_left(left: &mut VecDeque<(Window, Instant)>) {
+    let now = Instant::now();
+    let is_due = |(_, since): &(Window, Instant)| now.duration_since(*since) > LEAVE;
+    while left.len() > MAX_LEFT || left.front().is_some_and(is_due) {
+        let Some((window, _)) = left.pop_front() else {
+            break;
+        };
+        if window.give_back() {
+            let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+            free.put(window);
         }
     }
 }
 
 impl Window {
-    /// Puts private zeros in the place of the file.
-    fn give_back(self) {
+    /// Puts private zeros in the place of the file; `false` where that failed.
+    fn give_back(self) -> bool {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let len = MAPPED_LEN;
         // SAFETY: exactly one window is replaced, by memory that may be read and written as before: whoever
-        // still counts there counts for nobody. Where it fails the window stays as it is.
-        let _ = unsafe { libc::mmap(self.0.as_ptr().cast(), len, access, flags, -1, 0) };
+        // still counts there counts for nobody. Where it fails the window stays as it is, and is not used again.
+        let address = unsafe { libc::mmap(self.0.as_ptr().cast(), len, access, flags, -1, 0) };
+        address != libc::MAP_FAILED
     }
-}
-
-/// Replaces one value in a file that is not mapped, as whoever has it mapped would; returns the one before.
-///
-/// The caller has seen that the file reaches to `offset + 8`.
-pub(crate) fn swap_in_file(file: &File, offset: u64, bits: u64) -> io::Result<u64> {
-    // The largest page that any supported kernel uses.
-    const PAGE_BYTES: u64 = 64 << 10;
-    let inside = usize::try_from(offset % PAGE_BYTES).map_err(io::Error::other)?;
-    if !offset.is_multiple_of(8) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let page = offset - offset % PAGE_BYTES;
-    let page = libc::off_t::try_from(page).map_err(io::Error::other)?;
-    let len = usize::try_from(PAGE_BYTES).map_err(io::Error::other)?;
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    let (shared, descriptor) = (libc::MAP_SHARED, file.as_raw_fd());
-    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-    let address = unsafe { libc::mmap(ptr::null_mut(), len, access, shared, descriptor, page) };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    let cell = address.cast::<AtomicU64>().wrapping_byte_add(inside);
-    // SAFETY: `inside` is a multiple of 8 within the page that was just mapped.
-    let cell = unsafe { &*cell };
-    // ORDERING: a lone value.
-    let before = cell.swap(bits, Ordering::Relaxed);
-    // SAFETY: the mapping was made above, and the only reference into it is not used any more.
-    unsafe { libc::munmap(address, len) };
-    Ok(before)
 }
 
 /// Returns an address for one window; nothing where address space cannot be set aside.
 fn take_room() -> Option<NonNull<u8>> {
     let len = MAPPED_LEN;
     let _section = fork::enter();
+    give_back_left(&mut LEFT.lock().unwrap_or_else(PoisonError::into_inner));
+    let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(window) = free {
+        return Some(window.0);
+    }
     let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
     let (next, left) = if let Some(room) = room.take() {
         room
@@ -229,8 +258,8 @@ fn map_window(file: &File, offset: u64) -> io::Result<Window> {
     let (place, flags) = take_room().map_or((ptr::null_mut(), 0), |place| {
         (place.as_ptr().cast(), libc::MAP_FIXED)
     });
-    // SAFETY: a new mapping, at an address of the kernel's choice or in the room that was set aside for this
-    // window alone; nothing that exists is touched.
+    // SAFETY: a new mapping, at an address of the kernel's choice, in the room that was set aside for this window
+    // alone, or in the place of one whose readers went long ago; nothing else that exists is touched.
     let address = unsafe {
         libc::mmap(
             place,
@@ -281,4 +310,32 @@ pub(crate) fn timestamp_of(value: &'static AtomicU64) -> &'static AtomicU64 {
     // follows the value; `Mapping::cell` gave an address at most 8 bytes before its window's end, and the
     // mapping goes on for `OVERLAP_BYTES` behind it.
     unsafe { &*timestamp }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_used_again_after_many_seconds_of_its_process() {
+        let second = Duration::from_secs(1);
+        let mut free = Free {
+            windows: VecDeque::new(),
+            seconds: 7,
+            last: None,
+        };
+        free.put(Window(NonNull::dangling()));
+        assert!(free.take().is_none());
+        // A process that was stopped for an hour has run for one second more.
+        free.last = Instant::now().checked_sub(3600 * second);
+        assert!(free.take().is_none());
+        assert_eq!(free.seconds, 9);
+        for _ in 2..REUSE_SECONDS {
+            free.last = Instant::now().checked_sub(second);
+            assert!(free.take().is_none());
+        }
+        free.last = Instant::now().checked_sub(second);
+        assert!(free.take().is_some());
+        assert!(free.take().is_none());
+    }
 }

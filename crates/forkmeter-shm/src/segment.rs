@@ -57,6 +57,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timestamp: f64,
 }
 
+/// Is an entry as it was read, and its value's cell.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnEntry {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value_bits: u64,
+    pub(crate) timestamp_bits: u64,
+    pub(crate) cell: &'static AtomicU64,
+}
+
 /// Is a slot that was looked up: its value cell, where it stands, and whether it was made just now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
@@ -90,16 +99,35 @@ impl Segment {
     /// `InvalidData` when the file is there and is not a segment with this mark; `StorageFull` when a new one
     /// has no room.
     pub(crate) fn open(lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<Self> {
-        match Self::open_existing(path, &[mark]) {
+        match Self::open_existing(path, &|other| other == mark) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Self::create(lock, path, mark)?;
-                Self::open_existing(path, &[mark])
+                Self::open_existing(path, &|other| other == mark)
             }
             other => other,
         }
     }
 
-    fn create(_lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<()> {
+    fn create(lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<()> {
+        Self::write_whole(lock, path, mark.to_bytes(), &[])
+    }
+
+    /// Puts another segment in place of this one, with the same mark and these entries.
+    pub(crate) fn replace(&self, lock: &DirectoryLock<'_>, entries: &[u8]) -> io::Result<Self> {
+        let word = self.mapping.word(layout::MARK_OFFSET as u64);
+        let word = word.ok_or(io::ErrorKind::UnexpectedEof)?;
+        // ORDERING: only its owner changes the mark, and is here.
+        let mark = word.load(Ordering::Relaxed).to_le_bytes();
+        Self::write_whole(lock, &self.path, mark, entries)?;
+        Self::open_existing(&self.path, &|other| other.to_bytes() == mark)
+    }
+
+    fn write_whole(
+        _lock: &DirectoryLock<'_>,
+        path: &Path,
+        mark: [u8; 4],
+        entries: &[u8],
+    ) -> io::Result<()> {
         let new = path.with_file_name(NEW_FILE);
         // What a worker left that died here; it may have been another user's.
         let _ = fs::remove_file(&new);
@@ -107,8 +135,11 @@ impl Segment {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(true);
             let file = options.custom_flags(libc::O_NOFOLLOW).open(&new)?;
-            sys::allocate(&file, 0, PAGE)?;
-            let used = i32::try_from(HEADER_SIZE).expect("invariant: the header is 8 bytes");
+            let size = HEADER_SIZE + entries.len();
+            sys::allocate(&file, 0, (size as u64).next_multiple_of(PAGE))?;
+            let used = i32::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            let mark = Mark::from_bytes(mark);
+            file.write_all_at(entries, HEADER_SIZE as u64)?;
             file.write_all_at(&Header { used, mark }.to_bytes(), 0)?;
             fs::rename(&new, path)
         })();
@@ -119,8 +150,8 @@ impl Segment {
         made
     }
 
-    /// Opens a segment that is there and has one of these marks.
-    pub(crate) fn open_existing(path: &Path, marks: &[Mark]) -> io::Result<Self> {
+    /// Opens a segment that is there and is one of ours, as its mark says.
+    pub(crate) fn open_existing(path: &Path, is_ours: &dyn Fn(Mark) -> bool) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options
             .read(true)
@@ -131,7 +162,7 @@ impl Segment {
         let mut header = [0; HEADER_SIZE];
         let is_ours = meta.is_file()
             && file.read_exact_at(&mut header, 0).is_ok()
-            && marks.contains(&Header::from_bytes(header).mark);
+            && is_ours(Header::from_bytes(header).mark);
         if !is_ours {
             return Err(invalid(path, "is not a segment of ours"));
         }
@@ -307,21 +338,24 @@ impl Segment {
         Ok(used)
     }
 
-    /// Returns the entries whose value is not zero: key, timestamp and the value's cell.
-    pub(crate) fn values(&mut self) -> io::Result<Vec<(Vec<u8>, f64, &'static AtomicU64)>> {
+    /// Returns the entries.
+    pub(crate) fn entries(&mut self) -> io::Result<Vec<OwnEntry>> {
         // Of a damaged file the part before the damage counts.
         let _ = self.catch_up();
         let mut bytes = vec![0; usize::try_from(self.scanned).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, 0)?;
-        let mut values = Vec::new();
+        let mut entries = Vec::new();
         for entry in layout::Entries::of_segment(&bytes).map_while(Result::ok) {
-            if let Some(cell) = self.mapping.cell(entry.value_offset)
-                && entry.value != 0.0
-            {
-                values.push((entry.key.to_vec(), entry.timestamp, cell));
+            if let Some(cell) = self.mapping.cell(entry.value_offset) {
+                entries.push(OwnEntry {
+                    key: entry.key.to_vec(),
+                    value_bits: entry.value.to_bits(),
+                    timestamp_bits: entry.timestamp.to_bits(),
+                    cell,
+                });
             }
         }
-        Ok(values)
+        Ok(entries)
     }
 
     fn publish(&self, end: u64) {

@@ -80,6 +80,7 @@ pub(crate) struct WorkersFile {
     threads: Mutex<()>,
     claim: Mutex<Option<Claim>>,
     attached: Mutex<Attached>,
+    users: Arc<()>,
 }
 
 /// Says which record this process holds.
@@ -217,6 +218,7 @@ impl WorkersFile {
             threads: Mutex::default(),
             claim: Mutex::default(),
             attached: Mutex::default(),
+            users: Arc::default(),
         });
         open.push(Known {
             device: meta.dev(),
@@ -435,6 +437,16 @@ impl WorkersFile {
             records,
             lost_series,
         })
+    }
+
+    /// Counts one more store of this process that uses the directory, until it is dropped.
+    pub(crate) fn user(&self) -> Arc<()> {
+        Arc::clone(&self.users)
+    }
+
+    /// Tells whether this user is the only one.
+    pub(crate) fn has_one_user(&self, user: &Arc<()>) -> bool {
+        Arc::ptr_eq(user, &self.users) && Arc::strong_count(user) == 2
     }
 
     /// Returns how often shared segments came or went; whoever remembers another number lists them anew.

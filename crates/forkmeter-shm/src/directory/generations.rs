@@ -75,7 +75,7 @@ impl OpenDirectory {
             if set.iter().any(|segment| segment.is_at(&path)) {
                 continue;
             }
-            match Segment::open_existing(&path, &[mark]) {
+            match Segment::open_existing(&path, &|other| other == mark) {
                 Ok(segment) => self.use_segment(lock, stem, number, segment)?,
                 Err(error) if is_beyond_use(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -347,8 +347,8 @@ impl OpenDirectory {
             if is_known {
                 continue;
             }
-            let marks = [Mark::Shared, Mark::Sealed, Mark::Retired];
-            match Segment::open_existing(&path, &marks) {
+            let is_ours = |mark| matches!(mark, Mark::Shared | Mark::Sealed | Mark::Retired);
+            match Segment::open_existing(&path, &is_ours) {
                 Ok(segment) => rest.segments.push(segment),
                 Err(error) if is_beyond_use(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

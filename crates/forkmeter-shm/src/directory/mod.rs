@@ -2,6 +2,7 @@
 
 pub(crate) mod compact;
 mod exemplars;
+mod gauges;
 mod generations;
 mod journal;
 mod meta;
@@ -10,6 +11,7 @@ mod retire;
 mod tests;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use forkmeter_core::store::add_to_cell;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use self::exemplars::ExemplarFile;
+pub(crate) use self::gauges::Rewritten;
 pub(crate) use self::generations::DRAIN;
 use self::generations::{Leaving, Rest};
 use self::meta::MetaFile;
@@ -40,6 +43,10 @@ pub(crate) struct OpenDirectory {
     leaving: Vec<Leaving>,
     /// Segments that hold shared slots and in which no handle of this process counts.
     rest: HashMap<Box<str>, Rest>,
+    /// Files of other workers' gauges, by name, as far as series were removed there.
+    peers: HashMap<OsString, Segment>,
+    /// Counts the stores of this process that use the directory.
+    user: Arc<()>,
     /// Whether sealed segments could not be folded: then no others are sealed.
     is_fold_due: bool,
     meta: MetaFile,
@@ -72,6 +79,7 @@ impl OpenDirectory {
     pub(crate) fn open(path: &Path, clock: forkmeter_core::store::Clock) -> io::Result<Self> {
         fs::create_dir_all(path)?;
         let workers = WorkersFile::open(path)?;
+        let user = workers.user();
         let mut directory = Self {
             path: path.to_owned(),
             workers,
@@ -79,6 +87,8 @@ impl OpenDirectory {
             sets: HashMap::new(),
             leaving: Vec::new(),
             rest: HashMap::new(),
+            peers: HashMap::new(),
+            user,
             is_fold_due: false,
             meta: MetaFile::new(path),
             exemplars: ExemplarFile::new(path),
@@ -145,7 +155,7 @@ impl OpenDirectory {
                 is_reset,
             }));
         }
-        self.forget_deleted_rest(deleted);
+        self.forget_deleted_rest(deleted, is_reset);
         if !self.meta.is_current() {
             self.meta = MetaFile::new(&self.path);
             gone.push(layout::META_FILE.into());
@@ -160,12 +170,15 @@ impl OpenDirectory {
         while let Some(one) = deleted.last_mut() {
             let Deleted { stem, segment, .. } = one;
             let lock = workers.lock_directory()?;
-            for (key, timestamp, cell) in segment.values()? {
-                if one.is_reset && timestamp >= 0.0 {
+            for entry in segment.entries()? {
+                let timestamp = f64::from_bits(entry.timestamp_bits);
+                let is_reset = one.is_reset && timestamp >= 0.0;
+                if is_reset || f64::from_bits(entry.value_bits) == 0.0 {
                     continue;
                 }
+                let cell = entry.cell;
                 let wanted = [Wanted {
-                    key: &key,
+                    key: &entry.key,
                     timestamp,
                 }];
                 let mut none = |_| 0.0;
@@ -185,6 +198,7 @@ impl OpenDirectory {
     /// Forgets the files of this worker's own gauges, which belong to the parent after a fork.
     pub(crate) fn forget_own_gauges(&mut self) {
         self.sets.retain(|stem, _| !stem.starts_with("gauge_"));
+        self.peers.clear();
         self.claim = None;
     }
 
@@ -352,17 +366,6 @@ impl OpenDirectory {
             return Ok(());
         }
         self.exemplars.clear(&self.workers, slots)
-    }
-
-    /// Removes a gauge's value from every worker's file; tells whether there was one.
-    pub(crate) fn remove_gauge(
-        &self,
-        descriptor: &Descriptor,
-        labels: &LabelSet,
-    ) -> io::Result<bool> {
-        let _lock = self.workers.lock_directory()?;
-        self.workers.check_current()?;
-        retire::remove_gauge(&self.path, descriptor, &keys_of(descriptor, labels).0)
     }
 }
 

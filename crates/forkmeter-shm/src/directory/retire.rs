@@ -10,12 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use forkmeter_core::MultiprocessMode;
 use forkmeter_core::model::MergeRule;
-use forkmeter_core::{Descriptor, MultiprocessMode};
 
 use super::journal;
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
-use crate::map;
 use crate::reader::WorkerReport;
 use crate::workers::DirectoryLock;
 
@@ -181,48 +180,4 @@ fn combine(rule: MergeRule, before: (f64, f64), later: (f64, f64)) -> (f64, f64)
         MergeRule::MostRecent if later.1 > before.1 => later,
         MergeRule::MostRecent | MergeRule::PerWorker => before,
     }
-}
-
-/// Marks a gauge as removed in every worker's file of its mode, the retired ones included; tells whether any
-/// had it.
-///
-/// The caller holds the directory lock. Workers that set or add later make it anew, from zero.
-pub(super) fn remove_gauge(
-    directory: &Path,
-    descriptor: &Descriptor,
-    key: &[u8],
-) -> io::Result<bool> {
-    let mut was_there = false;
-    let prefix = format!("gauge_{}_", descriptor.mode);
-    for entry in fs::read_dir(directory)?.flatten() {
-        let name = entry.file_name();
-        let is_of_mode = name.to_str().is_some_and(|name| {
-            name.starts_with(&prefix) && name.ends_with(layout::SEGMENT_SUFFIX)
-        });
-        let path = entry.path();
-        if !is_of_mode || !matches!(mark_of(&path)?, Some(Mark::Worker(_) | Mark::Retired)) {
-            continue;
-        }
-        let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
-        let bytes = fs::read(&path)?;
-        let used = u64::from(u32::from_le_bytes(
-            bytes
-                .get(..4)
-                .and_then(|word| word.try_into().ok())
-                .unwrap_or_default(),
-        ));
-        let mut at = HEADER_SIZE;
-        while let Ok(Step::Entry(entry, len)) =
-            layout::step(bytes.get(at..).unwrap_or_default(), at as u64, used)
-        {
-            if entry.key == key {
-                // Its owner may change it at the same time and wins or loses.
-                let removed = layout::REMOVED_GAUGE_BITS;
-                let before = map::swap_in_file(&file, entry.value_offset, removed)?;
-                was_there |= before != removed;
-            }
-            at += len;
-        }
-    }
-    Ok(was_there)
 }

@@ -216,7 +216,14 @@ impl DirectoryReader {
             let path = self.path.join(&name);
             let before = known.remove(&name);
             let was_known = before.is_some();
-            let report = match self.read_segment(&path, role, tag, before, mapped) {
+            let mut read = self.read_segment(&path, role, Arc::clone(&tag), before, mapped);
+            for _ in 0..MAX_ATTEMPTS {
+                if !read.as_ref().is_ok_and(|(segment, _)| segment.was_moved()) {
+                    break;
+                }
+                read = self.read_segment(&path, role, Arc::clone(&tag), None, mapped);
+            }
+            let report = match read {
                 Ok((segment, bytes)) => {
                     let (state, cause) = (segment.state, segment.cause.clone());
                     let entries = segment.entries();

@@ -12,7 +12,7 @@ use super::keys::{Class, KeyTable, NO_SLOT};
 use super::name::Role;
 use super::source::{Identity, Opened, Refusal, Source, Stamp, read_fully, refusal};
 use crate::guard::GuardedMap;
-use crate::layout::{EntryError, HEADER_SIZE, Header, Mark, Step, step, value_position};
+use crate::layout::{self, EntryError, HEADER_SIZE, Header, Mark, Step, step, value_position};
 
 /// How much is read at once, in bytes: enough to make calls rare, little enough to stay in the cache.
 const WINDOW_SIZE: usize = 128 << 10;
@@ -218,6 +218,12 @@ impl Segment {
     /// Returns how many entries there are whose keys make sense.
     pub(super) fn entries(&self) -> usize {
         self.located.len() - self.bad_keys
+    }
+
+    /// Tells whether the file's worker put another in its place while it was read.
+    pub(super) fn was_moved(&self) -> bool {
+        let is_moved = |value: &f64| value.to_bits() == layout::MOVED_GAUGE_BITS;
+        matches!(self.mark, Mark::Worker(_)) && self.values.iter().any(is_moved)
     }
 
     /// Returns the merged cell of the entry whose value stands at an offset.

@@ -29,11 +29,9 @@ impl Segment {
             return false;
         };
         let needed = MIN_DEAD_BYTES.max(fill.live_bytes + others());
-        if fill.dead_bytes >= needed {
-            return true;
-        }
-        self.crowded_above = self.scanned + (needed - fill.dead_bytes).max(MIN_DEAD_BYTES / 4);
-        false
+        let missing = needed.saturating_sub(fill.dead_bytes);
+        self.crowded_above = self.scanned + missing.max(MIN_DEAD_BYTES / 4);
+        missing == 0
     }
 
     /// Counts the bytes of live and of removed series.

@@ -139,15 +139,7 @@ impl Series {
     pub(super) fn publish(&self, place: &Place) {
         // ORDERING: read and written under the store's lock only.
         let is_asked_for = !self.is_left.swap(false, Ordering::Relaxed);
-        for (cell, found) in self.cells.iter().zip(&place.slots) {
-            cell.turn(Some(found.cell));
-        }
-        {
-            let mut extra = self.extra();
-            extra.value_offsets = place.slots.iter().map(|found| found.value_offset).collect();
-            extra.segment_inode = place.slots.first().map_or(0, |found| found.segment_inode);
-            extra.mapping = Some(Arc::clone(&place.mapping));
-        }
+        self.turn(place);
         if place.slots.iter().all(|found| !found.is_new) {
             if is_asked_for {
                 self.revive();
@@ -176,7 +168,11 @@ impl Series {
             let value = self.take_kept(index);
             match self.kind {
                 Kind::Shared => add_to_cell(cell, value),
-                Kind::Gauge | Kind::MostRecentGauge => self.add_to_gauge(cell, value),
+                Kind::Gauge | Kind::MostRecentGauge => {
+                    // Moves are made under the store's lock, which the caller holds.
+                    let _ = add_to_gauge(cell, value);
+                    self.stamp_gauge();
+                }
                 // ORDERING: a lone value.
                 Kind::State => cell.store(value.to_bits(), Ordering::Relaxed),
             }
@@ -208,6 +204,21 @@ impl Series {
         extra.value_offsets.clear();
         extra.segment_inode = 0;
         extra.mapping = None;
+    }
+
+    /// Points the handle to where its values were moved to.
+    pub(super) fn turn(&self, place: &Place) {
+        for (cell, found) in self.cells.iter().zip(&place.slots) {
+            cell.turn(Some(found.cell));
+        }
+        self.remember(place);
+    }
+
+    fn remember(&self, place: &Place) {
+        let mut extra = self.extra();
+        extra.value_offsets = place.slots.iter().map(|found| found.value_offset).collect();
+        extra.segment_inode = place.slots.first().map_or(0, |found| found.segment_inode);
+        extra.mapping = Some(Arc::clone(&place.mapping));
     }
 
     /// Returns the inode of the segment in which the series stands; 0 where there is none.
@@ -396,18 +407,12 @@ impl Series {
         state.look_again(&store, self);
     }
 
-    fn add_to_gauge(&self, cell: &AtomicU64, delta: f64) {
-        // ORDERING: a lone value.
-        let mut bits = cell.load(Ordering::Relaxed);
-        loop {
-            let sum = f64::from_bits(bits) + delta;
-            let is_removed = sum.is_nan() && bits == layout::REMOVED_GAUGE_BITS;
-            let sum = if is_removed { delta } else { sum }.to_bits();
-            // ORDERING: as above.
-            match cell.compare_exchange_weak(bits, sum, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(seen) => bits = seen,
-            }
+    fn add_to_gauge(&self, index: usize, delta: f64) {
+        let mut cell = self.cell(index);
+        while !add_to_gauge(cell, delta) {
+            // Whoever moved it holds the store's lock until the handle is turned.
+            self.look_again();
+            cell = self.cell(index);
         }
         self.stamp_gauge();
     }
@@ -419,6 +424,28 @@ impl Series {
         {
             // ORDERING: a reader that sees a new value with an old time sees the new time at its next read.
             timestamp_of(cell).store(self.now().to_bits(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds to a gauge, unless it was moved to another file.
+fn add_to_gauge(cell: &AtomicU64, delta: f64) -> bool {
+    // ORDERING: a lone value.
+    let mut bits = cell.load(Ordering::Relaxed);
+    loop {
+        let mut sum = f64::from_bits(bits) + delta;
+        if sum.is_nan() {
+            match bits {
+                layout::REMOVED_GAUGE_BITS => sum = delta,
+                layout::MOVED_GAUGE_BITS => return false,
+                _ => {}
+            }
+        }
+        // ORDERING: as above.
+        let (sum, relaxed) = (sum.to_bits(), Ordering::Relaxed);
+        match cell.compare_exchange_weak(bits, sum, relaxed, relaxed) {
+            Ok(_) => return true,
+            Err(seen) => bits = seen,
         }
     }
 }
@@ -494,11 +521,10 @@ impl Slots for Series {
 
     #[inline]
     fn add(&self, index: usize, delta: f64) {
-        let cell = self.cell(index);
         if self.kind == Kind::Shared {
-            add_to_cell(cell, delta);
+            add_to_cell(self.cell(index), delta);
         } else {
-            self.add_to_gauge(cell, delta);
+            self.add_to_gauge(index, delta);
         }
     }
 
@@ -509,9 +535,15 @@ impl Slots for Series {
     }
 
     fn get(&self, index: usize) -> f64 {
-        let cell = self.cell(index);
+        let mut cell = self.cell(index);
         // ORDERING: lone values.
-        let value = f64::from_bits(cell.load(Ordering::Relaxed));
+        let mut value = f64::from_bits(cell.load(Ordering::Relaxed));
+        while value.to_bits() == layout::MOVED_GAUGE_BITS {
+            self.look_again();
+            cell = self.cell(index);
+            // ORDERING: as above.
+            value = f64::from_bits(cell.load(Ordering::Relaxed));
+        }
         let kept = &self.kept[index];
         if self.kind == Kind::Shared && !self.is_removed() {
             let _section = fork::enter();

@@ -14,7 +14,7 @@ use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 use super::hints::Looks;
 use super::series::Series;
 use super::{Options, Shared};
-use crate::directory::{DRAIN, Deleted, OpenDirectory, is_shared};
+use crate::directory::{DRAIN, Deleted, OpenDirectory, Rewritten, is_shared};
 use crate::process;
 use crate::segment::Found;
 
@@ -37,6 +37,8 @@ pub(super) struct State {
     unpublished: Vec<Arc<Series>>,
     /// Series that were published lately: a handle may still count in memory.
     draining: Vec<(Arc<Series>, Instant)>,
+    /// Gauge files that were replaced lately.
+    rewritten: Vec<Rewritten>,
     undeclared: bool,
     is_repairing: bool,
     /// Whether a deletion is a reset.
@@ -73,6 +75,7 @@ impl State {
             former: Vec::new(),
             unpublished: Vec::new(),
             draining: Vec::new(),
+            rewritten: Vec::new(),
             undeclared: false,
             is_repairing: false,
             resets: false,

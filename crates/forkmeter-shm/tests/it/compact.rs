@@ -5,15 +5,16 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use forkmeter_core::store::Store;
-use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
+use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, MultiprocessMode};
 use forkmeter_shm::ShmStore;
 use forkmeter_shm::reader::{DirectoryReader, FileState};
 
-use crate::children::{Child, descriptor, end_after_seconds, fork, store_in, value};
+use crate::children::{Child, descriptor, end_after_seconds, fork, gauge, store_in, value};
 
 /// How many names crowd a segment: removed, they take more than what it may hold of them.
 const CROWD: u64 = 6_000;
@@ -176,7 +177,7 @@ fn a_worker_that_slept_counts_on_and_is_waited_for() {
             Some(2.0 + whole(turn))
         );
     }
-    // The sleeper's segment is there, and at most two more: the retired one and the one in use.
+    // The sleeper's segment is there, the retired one, the one in use, and one that is being left.
     assert!(names_in(&metrics).len() <= 4, "{:?}", names_in(&metrics));
     fs::write(&wake, []).unwrap();
     wait_for(&directory.path().join("awake"));
@@ -185,7 +186,8 @@ fn a_worker_that_slept_counts_on_and_is_waited_for() {
     assert_eq!(sleeper.wait(), 0);
     assert_eq!(read(&mut reader, "c_total", "kept"), Some(7.0));
     fold(&store, &counters, 10);
-    assert_eq!(names_in(&metrics).len(), 2, "{:?}", names_in(&metrics));
+    // The retired segment, the one in use, and one that is being left.
+    assert!(names_in(&metrics).len() <= 3, "{:?}", names_in(&metrics));
     assert_eq!(
         (kept.get(0), read(&mut reader, "c_total", "kept")),
         (7.0, Some(7.0))
@@ -487,4 +489,73 @@ fn wait_for(path: &Path) {
 
 fn whole(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap())
+}
+
+#[test]
+fn removed_gauges_leave_their_file_and_the_others_stay() {
+    const THREADS: u32 = 2;
+    let directory = tempfile::tempdir().unwrap();
+    let store = store_in(directory.path());
+    let gauges = gauge(MetricType::Gauge, "g", MultiprocessMode::Sum);
+    let recent = gauge(MetricType::Gauge, "r", MultiprocessMode::MostRecent);
+    let kept = store.intern(&gauges, &["kept"]);
+    let unused = store.intern(&gauges, &["unused"]);
+    let last = store.intern(&recent, &["kept"]);
+    unused.set(0, 0.5);
+    last.set(0, 7.0);
+    let stop = AtomicBool::new(false);
+    let added = thread::scope(|scope| {
+        let add = || {
+            let mut added = 0;
+            while !stop.load(Ordering::Relaxed) {
+                kept.add(0, 1.0);
+                added += 1;
+            }
+            added
+        };
+        let adders: Vec<_> = (0..THREADS).map(|_| scope.spawn(add)).collect();
+        let mut reader = DirectoryReader::new(directory.path());
+        let mut before = 0.0;
+        for name in 0..2 * CROWD {
+            let name = format!("{name:032}");
+            for kind in [&gauges, &recent] {
+                store.intern(kind, &[&name]).set(0, 1.0);
+                assert!(store.remove(kind, &[&name]));
+            }
+            if name.ends_with("000") {
+                let seen = read(&mut reader, "g", "kept").unwrap();
+                assert!(seen >= before, "{seen} {before}");
+                before = seen;
+                assert_eq!(read(&mut reader, "g", "unused"), Some(0.5));
+                assert_eq!(read(&mut reader, "r", "kept"), Some(7.0));
+            }
+            if name.ends_with("999") {
+                // A file is replaced again after a second.
+                thread::sleep(DRAINED / 8);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        adders
+            .into_iter()
+            .map(|adder| adder.join().unwrap())
+            .sum::<u64>()
+    });
+    assert_eq!(kept.get(0), whole(added));
+    let mut reader = DirectoryReader::new(directory.path());
+    assert_eq!(read(&mut reader, "g", "kept"), Some(whole(added)));
+    last.set(0, 8.0);
+    unused.add(0, 0.5);
+    assert_eq!(read(&mut reader, "r", "kept"), Some(8.0));
+    assert_eq!(read(&mut reader, "g", "unused"), Some(1.0));
+    assert!(
+        bytes_in(directory.path()) < 3 << 20,
+        "{}",
+        bytes_in(directory.path())
+    );
+    // What another worker removes is gone, and made anew by the handle.
+    let other = fork(|| assert!(store_in(directory.path()).remove(&gauges, &["unused"])));
+    assert_eq!(other.wait(), 0);
+    assert_eq!(read(&mut reader, "g", "unused"), None);
+    unused.add(0, 2.0);
+    assert_eq!(read(&mut reader, "g", "unused"), Some(2.0));
 }

@@ -106,6 +106,7 @@ impl State {
             series.list_as_kept(false);
         }
         self.draining.clear();
+        self.rewritten.clear();
     }
 
     /// Opens the wanted directory and publishes what is kept, unless that failed a moment ago.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::State;
-use crate::directory::is_shared;
+use crate::directory::{OpenDirectory, Rewritten, is_shared};
 use crate::process;
 use crate::segment::Found;
 use crate::store::series::{Series, is_alive, reset_place};
@@ -26,13 +26,56 @@ impl State {
             // Each handle looks its cells up anew before it counts; who has looked already counts where it was.
             process::next_epoch();
         }
-        if self.open.as_ref().is_some_and(|open| open.has_left()) {
+        if self.open.as_ref().is_some_and(OpenDirectory::has_left) {
             self.let_go();
+        }
+        if self.rewritten.iter().any(Rewritten::is_over) {
+            self.rewritten
+                .drain(..)
+                .for_each(|rewritten| rewritten.settle());
+        }
+        let crowded = self.open.as_mut().filter(|_| self.rewritten.is_empty());
+        if let Some(stem) = crowded.and_then(OpenDirectory::crowded_gauges) {
+            self.rewrite_gauges(&stem);
         }
     }
 
+    /// Moves this worker's gauges to a new file, because removed ones crowd the old one.
+    fn rewrite_gauges(&mut self, stem: &str) {
+        let Some(open) = self.open.as_mut() else {
+            return;
+        };
+        let rewritten = match open.rewrite_gauges(stem) {
+            Ok(Some(rewritten)) => rewritten,
+            Ok(None) => return,
+            Err(error) => return self.note_side_file(Err::<(), _>(error)),
+        };
+        let mut removed = HashSet::new();
+        for series in self.all_series() {
+            let Some(open) = self.open.as_ref() else {
+                return;
+            };
+            let is_moved = open.stem(&series.descriptor).is_ok_and(|own| *own == *stem);
+            if !is_moved || !series.is_published() {
+                continue;
+            }
+            match open.known_place(&series.descriptor, &series.labels) {
+                Some(place) => series.turn(&place),
+                None => {
+                    // Another worker removed it.
+                    series.leave();
+                    removed.insert(Arc::as_ptr(&series));
+                }
+            }
+        }
+        process::next_epoch();
+        rewritten.settle();
+        self.rewritten.push(rewritten);
+        self.forget(&removed);
+    }
+
     fn let_go(&mut self) {
-        let Some(inodes) = self.open.as_ref().map(|open| open.left()) else {
+        let Some(inodes) = self.open.as_ref().map(OpenDirectory::left) else {
             return;
         };
         let mut unused = Vec::new();
