@@ -45,6 +45,11 @@ pub const fn is_removed_gauge(value: f64) -> bool {
 /// looks for the new file. Other clients see a NaN.
 pub const MOVED_GAUGE_BITS: u64 = 0x7FF8_464D_4D56_0001;
 
+/// Tells whether a gauge was moved to a new file.
+pub const fn is_moved_gauge(value: f64) -> bool {
+    value.to_bits() == MOVED_GAUGE_BITS
+}
+
 /// Tells whether a series was removed from shared slots and counted on by nobody since.
 pub fn is_removed_slot(value: f64, timestamp: f64) -> bool {
     timestamp.is_sign_negative() && value == 0.0

@@ -75,6 +75,14 @@ pub(crate) struct Found {
     pub(crate) is_new: bool,
 }
 
+impl OwnEntry {
+    /// Tells whether it is a slot that was removed.
+    pub(crate) fn is_removed_slot(&self) -> bool {
+        let timestamp = f64::from_bits(self.timestamp_bits);
+        layout::is_removed_slot(f64::from_bits(self.value_bits), timestamp)
+    }
+}
+
 impl Found {
     /// Returns what the exemplars' file calls the slot.
     pub(crate) fn id(&self) -> SlotId {

@@ -12,6 +12,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::exemplars::Fate;
 use super::journal;
 use crate::layout::{self, Entries, Entry, HEADER_SIZE, Header, Mark, SEGMENT_SUFFIX};
 use crate::side::exemplars::SlotId;
@@ -98,16 +99,18 @@ pub(super) struct Folded {
 }
 
 impl Folded {
-    /// Returns where a slot went, or that it went nowhere; nothing where it was not in a folded segment.
-    pub(super) fn place(&self, slot: SlotId) -> Option<Option<SlotId>> {
+    /// Says where a slot's values went.
+    pub(super) fn fate(&self, slot: SlotId) -> Fate {
         if !self.sources.contains_key(&slot.inode) {
-            return None;
+            return Fate::Stayed;
         }
         let places = self.places.get_or_init(|| self.find_places());
-        Some(places.get(&slot).map(|value_offset| SlotId {
-            inode: self.target_inode,
-            value_offset: *value_offset,
-        }))
+        places.get(&slot).map_or(Fate::Gone, |value_offset| {
+            Fate::Moved(SlotId {
+                inode: self.target_inode,
+                value_offset: *value_offset,
+            })
+        })
     }
 
     fn find_places(&self) -> HashMap<SlotId, u64> {
@@ -173,7 +176,7 @@ pub(super) fn fold(
     }
     let target =
         target.ok_or_else(|| io::Error::other("every name for a retired file is taken"))?;
-    let sums = Sums::of(segments.iter().map(|(_, bytes)| bytes));
+    let sums = Sums::of(&segments);
     let bytes = sums.to_bytes()?;
     workers.announce_change(lock)?;
     journal::replace(lock, directory, target.clone(), &bytes, sources)?;
@@ -206,9 +209,9 @@ struct Sums {
 
 impl Sums {
     /// Adds up segments, but for removed series; of a damaged one the part before the damage.
-    fn of<'a>(segments: impl Iterator<Item = &'a Vec<u8>> + Clone) -> Self {
+    fn of(segments: &[(u64, Vec<u8>)]) -> Self {
         let entries = || {
-            let entries = segments.clone().map(|bytes| Entries::of_segment(bytes));
+            let entries = segments.iter().map(|(_, bytes)| Entries::of_segment(bytes));
             entries.flat_map(|entries| entries.map_while(Result::ok))
         };
         // Who counts on a removed histogram again touches some of its slots; the others are part of it.

@@ -17,6 +17,17 @@ use crate::workers::{DirectoryLock, WorkersFile};
 /// From how many records on unused ones are looked for before the file grows, whenever it has doubled.
 const MIN_RECORDS_TO_SWEEP: u64 = 64;
 
+/// Says what became of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is where it was.
+    Stayed,
+    /// Its values are in this slot now.
+    Moved(SlotId),
+    /// It is no more, or is empty.
+    Gone,
+}
+
 /// Is the file of exemplars, opened when it is first written.
 #[derive(Debug)]
 pub(super) struct ExemplarFile {
@@ -82,16 +93,21 @@ impl ExemplarFile {
         }
         let lock = workers.lock_directory()?;
         workers.check_current()?;
-        self.move_slots(&lock, &|slot| slots.contains(&slot).then_some(None))
+        let fate = |slot| {
+            if slots.contains(&slot) {
+                Fate::Gone
+            } else {
+                Fate::Stayed
+            }
+        };
+        self.move_slots(&lock, &fate)
     }
 
-    /// Gives records to other slots, or to none: `place` says where a slot went, and nothing where it stays.
-    ///
-    /// Of several records that come to one slot the latest stays.
+    /// Gives records to other slots, or to none, as `fate` says. Of several records that come to one slot the latest stays.
     pub(super) fn move_slots(
         &mut self,
         _lock: &DirectoryLock<'_>,
-        place: &dyn Fn(SlotId) -> Option<Option<SlotId>>,
+        fate: &dyn Fn(SlotId) -> Fate,
     ) -> io::Result<()> {
         if fs::symlink_metadata(&self.path).is_err() {
             return Ok(());
@@ -100,17 +116,18 @@ impl ExemplarFile {
         let moved: Vec<_> = open
             .records
             .iter()
-            .filter_map(|(slot, index)| Some((*slot, *index, place(*slot)?)))
+            .map(|(slot, index)| (*slot, *index, fate(*slot)))
+            .filter(|(.., fate)| *fate != Fate::Stayed)
             .collect();
         if !moved.is_empty() {
             open.announce_reuse()?;
         }
-        for (slot, index, target) in moved {
+        for (slot, index, fate) in moved {
             let record = open.read(index)?;
             open.write(index, &exemplars::vacant(slot))?;
             open.records.remove(&slot);
             open.vacant.push(index);
-            let (Some(target), Some(record)) = (target, record) else {
+            let (Fate::Moved(target), Some(record)) = (fate, record) else {
                 continue;
             };
             let other = match open.records.get(&target) {
@@ -194,15 +211,12 @@ impl Open {
     /// Reads what others wrote since the last look: new records, or all of them where some have other slots now.
     fn catch_up(&mut self) -> io::Result<()> {
         let mut bytes = [0; HEADER_SIZE];
-        let written = match self.file.read_exact_at(&mut bytes, 0) {
-            Ok(()) => {
-                let header = Header::from_bytes(&bytes);
-                header.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
-            }
-            Err(_) => {
-                self.file.write_all_at(&Header::default().to_bytes(), 0)?;
-                Header::default()
-            }
+        let written = if self.file.read_exact_at(&mut bytes, 0).is_ok() {
+            let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            Header::from_bytes(&bytes).map_err(wrong)?
+        } else {
+            self.file.write_all_at(&Header::default().to_bytes(), 0)?;
+            Header::default()
         };
         if written.reuses != self.header.reuses || written.count < self.header.count {
             self.records.clear();

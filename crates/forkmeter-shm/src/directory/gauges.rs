@@ -1,7 +1,8 @@
-//! This worker's own gauges: removing one everywhere, and rewriting a file that removed ones crowd.
+//! Gauges and state sets: removing a gauge everywhere, and rewriting a file that removed series crowd.
 //!
-//! Only one process counts in a gauge file, so it can be replaced by a new one: its handles are turned while the
-//! store is locked, and whoever read just before where a cell is meets [`MOVED_GAUGE_BITS`] there.
+//! Such a file is replaced by a new one. This store's handles are turned while it is locked, and whoever read just
+//! before where a cell is, or knows the old file, meets [`MOVED_GAUGE_BITS`] there. Only one process adds in a gauge
+//! file; state sets are set by all, and what is there last counts.
 
 use std::collections::hash_map::Entry;
 use std::fs;
@@ -34,6 +35,10 @@ struct Moved {
     bits: u64,
 }
 
+fn is_states(stem: &str) -> bool {
+    stem == layout::STATES_FILE
+}
+
 impl Rewritten {
     /// Tells whether every thread has counted where it was about to.
     pub(crate) fn is_over(&self) -> bool {
@@ -57,10 +62,10 @@ impl Rewritten {
 }
 
 impl OpenDirectory {
-    /// Returns the stem of a file of this worker's gauges that removed ones crowd.
+    /// Returns the stem of a file of this worker's gauges, or of state sets, that removed ones crowd.
     pub(crate) fn crowded_gauges(&mut self) -> Option<Box<str>> {
         let own = self.sets.iter_mut();
-        let mut own = own.filter(|(stem, _)| stem.starts_with("gauge_"));
+        let mut own = own.filter(|(stem, _)| stem.starts_with("gauge_") || is_states(stem));
         let crowded = own.find_map(|(stem, set)| {
             let mut segments = set.iter_mut();
             segments
@@ -70,13 +75,13 @@ impl OpenDirectory {
         crowded.cloned()
     }
 
-    /// Replaces a file of this worker's gauges by one without the removed ones. The caller turns its handles to the
+    /// Replaces a file of this worker's gauges, or of state sets, by one without the removed ones. The caller turns its handles to the
     /// new file before it lets anybody count.
     ///
     /// Nothing happens where another store of this process has handles into the file.
     pub(crate) fn rewrite_gauges(&mut self, stem: &str) -> io::Result<Option<Rewritten>> {
         let workers = Arc::clone(&self.workers);
-        if !workers.has_one_user(&self.user) {
+        if !is_states(stem) && !workers.has_one_user(&self.user) {
             return Ok(None);
         }
         let lock = workers.lock_directory()?;
@@ -88,7 +93,11 @@ impl OpenDirectory {
             return Ok(None);
         }
         let mut entries = old.entries()?;
-        entries.retain(|entry| entry.value_bits != REMOVED_GAUGE_BITS);
+        let is_state = is_states(stem);
+        entries.retain(|entry| {
+            let is_removed = entry.value_bits == REMOVED_GAUGE_BITS;
+            !(is_removed || is_state && entry.is_removed_slot())
+        });
         let mut bytes = Vec::new();
         for entry in &entries {
             let (value, timestamp) = (entry.value_bits, entry.timestamp_bits);

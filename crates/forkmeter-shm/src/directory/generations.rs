@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use forkmeter_core::{Descriptor, LabelSet};
 
+use super::exemplars::Fate;
 use super::{
     Deleted, OpenDirectory, Place, compact, file_name, is_beyond_use, journal, keys_of, place_in,
     wanted,
@@ -106,8 +107,14 @@ impl OpenDirectory {
         let segment = Segment::open(lock, &self.path.join(file_name(stem, number)), mark)?;
         // A file that was deleted may have had the same inode.
         let inode = segment.inode();
-        let is_former = |slot: SlotId| (slot.inode == inode).then_some(None);
-        let _ = self.exemplars.move_slots(lock, &is_former);
+        let fate = |slot: SlotId| {
+            if slot.inode == inode {
+                Fate::Gone
+            } else {
+                Fate::Stayed
+            }
+        };
+        let _ = self.exemplars.move_slots(lock, &fate);
         self.use_segment(lock, stem, number, segment)
     }
 
@@ -188,7 +195,7 @@ impl OpenDirectory {
                 Ok(None) => {}
                 Ok(Some(folded)) => {
                     // Best effort: counting goes on without exemplars.
-                    let _ = self.exemplars.move_slots(lock, &|slot| folded.place(slot));
+                    let _ = self.exemplars.move_slots(lock, &|slot| folded.fate(slot));
                 }
                 Err(error) => result = Err(error),
             }
@@ -364,11 +371,11 @@ impl OpenDirectory {
     pub(crate) fn look_at_rest(&mut self) -> io::Result<()> {
         let changes = self.workers.changes()?;
         let stems = self.sets.keys().filter(|stem| stem.ends_with("_shared"));
-        let is_new = |stem: &&Box<str>| {
-            let rest = self.rest.get(*stem);
-            rest.is_none_or(|rest| rest.changes != Some(changes))
+        let is_known = |stem: &str| {
+            let rest = self.rest.get(stem);
+            rest.is_some_and(|rest| rest.changes == Some(changes))
         };
-        let stems: Vec<_> = stems.filter(is_new).cloned().collect();
+        let stems: Vec<_> = stems.filter(|stem| !is_known(stem)).cloned().collect();
         if stems.is_empty() {
             return Ok(());
         }

@@ -186,6 +186,8 @@ impl MetaFile {
             // A full disk wants its blocks back.
             let _ = fs::remove_file(&temporary);
         }
+        // What was removed is forgotten; the rest is read again.
+        self.known.clear();
         self.open = None;
         written
     }

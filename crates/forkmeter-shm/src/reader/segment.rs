@@ -222,8 +222,8 @@ impl Segment {
 
     /// Tells whether the file's worker put another in its place while it was read.
     pub(super) fn was_moved(&self) -> bool {
-        let is_moved = |value: &f64| value.to_bits() == layout::MOVED_GAUGE_BITS;
-        matches!(self.mark, Mark::Worker(_)) && self.values.iter().any(is_moved)
+        let is_moved = |value: &f64| layout::is_moved_gauge(*value);
+        matches!(self.mark, Mark::Worker(_) | Mark::States) && self.values.iter().any(is_moved)
     }
 
     /// Returns the merged cell of the entry whose value stands at an offset.

@@ -61,7 +61,10 @@ impl Segment {
 
     /// Tells whether what the segment held stands in another file.
     pub(crate) fn is_folded(&self) -> bool {
-        self.is_sealed() && self.word(0).is_some_and(|used| used <= HEADER_SIZE as u32)
+        self.is_sealed()
+            && self
+                .word(0)
+                .is_some_and(|used| used as usize <= HEADER_SIZE)
     }
 
     fn word(&self, offset: usize) -> Option<u32> {

@@ -16,6 +16,9 @@ use crate::process;
 use crate::segment::{Found, Held};
 use crate::side::exemplars::SlotId;
 
+/// How often to look where values were moved to: a handle that outlives its store finds out nothing.
+const MAX_LOOKS: u32 = 8;
+
 /// Holds the slots of one series: in a mapped file where it is published, in its own memory where not.
 ///
 /// The memory cells stay when it is published. A thread that was about to count there then still does, and the
@@ -270,6 +273,8 @@ impl Series {
             let value = f64::from_bits(before.swap(nothing, Ordering::AcqRel));
             match self.kind {
                 Kind::Gauge | Kind::MostRecentGauge if layout::is_removed_gauge(value) => {}
+                // Its values are in a new file.
+                _ if layout::is_moved_gauge(value) => {}
                 // ORDERING: a lone value.
                 Kind::State => kept.store(value.to_bits(), Ordering::Relaxed),
                 _ => add_to_cell(kept, value),
@@ -408,13 +413,38 @@ impl Series {
     }
 
     fn add_to_gauge(&self, index: usize, delta: f64) {
-        let mut cell = self.cell(index);
-        while !add_to_gauge(cell, delta) {
-            // Whoever moved it holds the store's lock until the handle is turned.
-            self.look_again();
-            cell = self.cell(index);
+        let mut looks = 0..MAX_LOOKS;
+        while !add_to_gauge(self.cell(index), delta) && looks.next().is_some() {
+            self.look_for_move();
         }
         self.stamp_gauge();
+    }
+
+    /// Sets a state, which another worker may have moved to a new file.
+    fn set_state(&self, index: usize, value: f64) {
+        for _ in 0..MAX_LOOKS {
+            // ORDERING: a lone value.
+            let before = self.cell(index).swap(value.to_bits(), Ordering::Relaxed);
+            if before != layout::MOVED_GAUGE_BITS {
+                break;
+            }
+            self.look_for_move();
+        }
+    }
+
+    /// Finds out where the values were moved to. Whoever moved them holds the store's lock until the handle is turned,
+    /// or is another process.
+    #[cold]
+    fn look_for_move(&self) {
+        let Some(store) = self.store.upgrade() else {
+            return;
+        };
+        let _section = fork::enter();
+        let mut state = store.lock();
+        if self.kind == Kind::State {
+            state.repair();
+        }
+        state.look_again(&store.options, self);
     }
 
     /// Writes down when a `mostrecent` gauge changed.
@@ -429,6 +459,7 @@ impl Series {
 }
 
 /// Adds to a gauge, unless it was moved to another file.
+#[inline]
 fn add_to_gauge(cell: &AtomicU64, delta: f64) -> bool {
     // ORDERING: a lone value.
     let mut bits = cell.load(Ordering::Relaxed);
@@ -530,16 +561,24 @@ impl Slots for Series {
 
     fn set(&self, index: usize, value: f64) {
         // ORDERING: a lone value.
-        self.cell(index).store(value.to_bits(), Ordering::Relaxed);
-        self.stamp_gauge();
+        let store = || self.cell(index).store(value.to_bits(), Ordering::Relaxed);
+        match self.kind {
+            Kind::Shared | Kind::Gauge => store(),
+            Kind::MostRecentGauge => {
+                store();
+                self.stamp_gauge();
+            }
+            Kind::State => self.set_state(index, value),
+        }
     }
 
     fn get(&self, index: usize) -> f64 {
         let mut cell = self.cell(index);
         // ORDERING: lone values.
         let mut value = f64::from_bits(cell.load(Ordering::Relaxed));
-        while value.to_bits() == layout::MOVED_GAUGE_BITS {
-            self.look_again();
+        let mut looks = 0..MAX_LOOKS;
+        while value.to_bits() == layout::MOVED_GAUGE_BITS && looks.next().is_some() {
+            self.look_for_move();
             cell = self.cell(index);
             // ORDERING: as above.
             value = f64::from_bits(cell.load(Ordering::Relaxed));
@@ -556,7 +595,7 @@ impl Slots for Series {
         if self.kind == Kind::Shared && !std::ptr::eq(cell, kept) {
             return value + f64::from_bits(kept.load(Ordering::Relaxed));
         }
-        if layout::is_removed_gauge(value) {
+        if layout::is_removed_gauge(value) || layout::is_moved_gauge(value) {
             0.0
         } else {
             value

@@ -559,3 +559,35 @@ fn removed_gauges_leave_their_file_and_the_others_stay() {
     unused.add(0, 2.0);
     assert_eq!(read(&mut reader, "g", "unused"), Some(2.0));
 }
+
+#[test]
+fn removed_states_leave_their_file_and_other_workers_find_the_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let states = Arc::new(Descriptor {
+        states: Box::new(["a".into(), "b".into(), "c".into()]),
+        ..(*descriptor(MetricType::StateSet, "s")).clone()
+    });
+    let store = store_in(directory.path());
+    let other = store_in(directory.path());
+    store.declare(&states);
+    let kept = store.intern(&states, &["kept"]);
+    let theirs = other.intern(&states, &["kept"]);
+    kept.set(0, 2.0);
+    for name in 0..CROWD {
+        let name = format!("{name:032}");
+        store.intern(&states, &[&name]).set(0, 1.0);
+        assert!(store.remove(&states, &[&name]));
+    }
+    let bytes = fs::metadata(directory.path().join("forkmeter.states"))
+        .unwrap()
+        .len();
+    assert!(bytes < 512 << 10, "{bytes}");
+    assert_eq!((kept.get(0), theirs.get(0)), (2.0, 2.0));
+    theirs.set(0, 1.0);
+    assert_eq!((kept.get(0), theirs.get(0)), (1.0, 1.0));
+    kept.set(0, 0.0);
+    assert_eq!((kept.get(0), theirs.get(0)), (0.0, 0.0));
+    let mut reader = DirectoryReader::new(directory.path());
+    assert_eq!(reader.refresh().families[0].samples.len(), 3);
+    assert!(read(&mut reader, "s", "kept").is_some());
+}

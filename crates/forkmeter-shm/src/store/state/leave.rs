@@ -59,13 +59,12 @@ impl State {
             if !is_moved || !series.is_published() {
                 continue;
             }
-            match open.known_place(&series.descriptor, &series.labels) {
-                Some(place) => series.turn(&place),
-                None => {
-                    // Another worker removed it.
-                    series.leave();
-                    removed.insert(Arc::as_ptr(&series));
-                }
+            if let Some(place) = open.known_place(&series.descriptor, &series.labels) {
+                series.turn(&place);
+            } else {
+                // Another worker removed it.
+                series.leave();
+                removed.insert(Arc::as_ptr(&series));
             }
         }
         process::next_epoch();
