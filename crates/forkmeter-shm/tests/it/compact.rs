@@ -42,7 +42,11 @@ fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".db"))
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|suffix| suffix == "db")
+        })
         .collect();
     names.sort();
     names
@@ -63,7 +67,8 @@ fn read(reader: &mut DirectoryReader, sample: &str, label: &str) -> Option<f64> 
             file.state,
             FileState::Ok | FileState::Empty | FileState::Vanished
         );
-        assert!(is_fine, "{:?}: {:?} {}", file.path, file.state, file.cause);
+        let (path, cause) = (file.path.display(), &file.cause);
+        assert!(is_fine, "{path}: {:?} {cause}", file.state);
     }
     let mut samples = view.families.iter().flat_map(|family| &family.samples);
     let found = samples.find(|s| &*s.name == sample && s.labels.get("l") == Some(label));
