@@ -41,7 +41,9 @@ pub fn empty_before_deletion(path: &Path) -> io::Result<bool> {
     }
     let header = Header::from_bytes(header);
     let nothing = match header.mark {
-        Mark::Shared | Mark::States => 0,
+        Mark::Shared | Mark::Sealed | Mark::States => 0,
+        // What segments of shared slots came to; a worker that has it open makes it again.
+        Mark::Retired if !name.starts_with("gauge_") => 0,
         Mark::Worker(_) => layout::REMOVED_GAUGE_BITS,
         Mark::Retired | Mark::Official | Mark::Foreign(_) => return Ok(false),
     };

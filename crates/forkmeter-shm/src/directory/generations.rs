@@ -399,7 +399,7 @@ impl OpenDirectory {
     }
 
     /// Forgets what was deleted of the rest; what was folded holds nothing any more.
-    pub(super) fn forget_deleted_rest(&mut self, deleted: &mut Vec<Deleted>) {
+    pub(super) fn forget_deleted_rest(&mut self, deleted: &mut Vec<Deleted>, is_reset: bool) {
         for (stem, rest) in &mut self.rest {
             let gone = rest
                 .segments
@@ -407,6 +407,7 @@ impl OpenDirectory {
             deleted.extend(gone.filter(Segment::is_open).map(|segment| Deleted {
                 stem: stem.clone(),
                 segment,
+                is_reset,
             }));
         }
     }

@@ -444,7 +444,7 @@ impl Series {
         if self.kind == Kind::State {
             state.repair();
         }
-        state.look_again(&store.options, self);
+        state.look_again(&store, self);
     }
 
     /// Writes down when a `mostrecent` gauge changed.
