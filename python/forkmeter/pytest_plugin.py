@@ -9,4 +9,4 @@ from .testing import Change, Delta, Metrics, isolate
 
 __all__ = ("Change", "Delta", "Metrics", "isolate")
 
-pytest_plugins = ("pytest_forkmeter",)
+pytest_plugins: tuple[str, ...] = ("pytest_forkmeter",)
