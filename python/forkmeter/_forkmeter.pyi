@@ -338,10 +338,13 @@ class AsgiExchange:
     @property
     def response(self) -> dict[str, Any] | None: ...
     @staticmethod
-    def begin(recorder: HttpRecorder, scope: Any, send: Any) -> AsgiExchange | None:
+    def begin(recorder: HttpRecorder, scope: Any, receive: Any, send: Any) -> AsgiExchange | None:
         """Begins to measure a request; `None` for what is not measured here."""
 
     def __call__(self, message: Any) -> Any: ...
+    def receive(self) -> Any:
+        """Receives a message of the request, and measures it."""
+
     def see_received(self, message: Any) -> None:
         """Measures a message that the application received."""
 

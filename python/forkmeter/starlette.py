@@ -109,19 +109,12 @@ class PrometheusMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, and measures it."""
-        exchange = AsgiExchange.begin(self._recorder, scope, send)
+        exchange = AsgiExchange.begin(self._recorder, scope, receive, send)
         if exchange is None:
             await self.app(scope, receive, send)
             return
-        see_received = exchange.see_received
-
-        async def measured_receive() -> Message:
-            message = await receive()
-            see_received(message)
-            return message
-
         try:
-            await self.app(scope, measured_receive, exchange)
+            await self.app(scope, exchange.receive, exchange)
         except Exception:
             exchange.fail(False)  # noqa: FBT003 -- the native half has no keywords
             raise

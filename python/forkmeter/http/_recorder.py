@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Any, Literal, Union
 
+    from .._forkmeter import AsgiExchange
     from ..metrics import MetricWrapperBase
     from ..registry import CollectorRegistry
     from ._labels import Exchange, Label
@@ -48,12 +49,19 @@ class Hooks:
         seeks_trace: bool,
     ) -> None:
         self.expect = expect
+        self.receive = _receive
         self.resolve = resolve
         self.custom = custom
         self.exemplar = exemplar
         self.report = report
         self.asks_always = asks_always
         self.modules = sys.modules if seeks_trace else None
+
+
+async def _receive(receive: Callable[[], Any], exchange: AsgiExchange) -> Any:
+    message = await receive()
+    exchange.see_received(message)
+    return message
 
 
 def make(

@@ -122,6 +122,22 @@ def test_requests_by_route(make: Callable[[], Any], case: Case, root_path: str) 
     assert not nonzero(counted(registry, "http_requests_in_progress"))
 
 
+@pytest.mark.parametrize(("make", "cases"), [(starlette_app, STARLETTE), (fastapi_app, FASTAPI)])
+def test_requests_do_not_mix(make: Callable[[], Any], cases: list[Case]) -> None:
+    app, registry = measured(make)
+    expected: dict[tuple[str, str, str], float] = {}
+
+    async def run() -> None:
+        for method, path, route, status, _ in [*cases, *reversed(cases)]:
+            await drive(app, method, path)
+            label = {"WEBSOCKET": "GET", "BREW": "other"}.get(method, method)
+            expected[label, route, status] = expected.get((label, route, status), 0) + 1
+
+    asyncio.run(run())
+    assert counted(registry) == expected
+    assert not nonzero(counted(registry, "http_requests_in_progress"))
+
+
 def test_host_routes() -> None:
     app, registry = measured(starlette_app)
     asyncio.run(drive(app, "GET", "/hosted/7", headers=[(b"host", b"api.example.org")]))

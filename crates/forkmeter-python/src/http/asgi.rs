@@ -25,6 +25,7 @@ const FORBIDDEN: u16 = 403;
 pub(crate) struct AsgiExchange {
     recorder: Py<HttpRecorder>,
     scope: Py<PyDict>,
+    inner_receive: Py<PyAny>,
     inner_send: Py<PyAny>,
     method: Py<PyString>,
     in_progress: Option<Py<PyAny>>,
@@ -45,11 +46,12 @@ impl AsgiExchange {
     fn begin(
         recorder: &Bound<'_, HttpRecorder>,
         scope: &Bound<'_, PyAny>,
+        receive: &Bound<'_, PyAny>,
         send: &Bound<'_, PyAny>,
     ) -> Option<Self> {
-        let begun = recorder
-            .get()
-            .or_report(recorder.py(), || Self::try_begin(recorder, scope, send));
+        let begun = recorder.get().or_report(recorder.py(), || {
+            Self::try_begin(recorder, scope, receive, send)
+        });
         begun.flatten()
     }
 
@@ -67,6 +69,13 @@ impl AsgiExchange {
                 .or_report(py, || Self::see_sent(slf, message));
         }
         call::call1(this.inner_send.bind(py), message)
+    }
+
+    /// Receives a message of the request, and measures it.
+    fn receive<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let this = slf.get();
+        let receive = this.inner_receive.bind(slf.py());
+        this.recorder.get().receive(receive, slf)
     }
 
     /// Measures a message that the application received.
@@ -121,6 +130,7 @@ impl AsgiExchange {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.recorder)?;
         visit.call(&self.scope)?;
+        visit.call(&self.inner_receive)?;
         visit.call(&self.inner_send)?;
         visit.call(&self.in_progress)?;
         if let Some((_, message)) = self.response.get() {
@@ -134,6 +144,7 @@ impl AsgiExchange {
     fn try_begin(
         recorder: &Bound<'_, HttpRecorder>,
         scope: &Bound<'_, PyAny>,
+        receive: &Bound<'_, PyAny>,
         send: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Self>> {
         let py = recorder.py();
@@ -166,6 +177,7 @@ impl AsgiExchange {
             is_head: method.to_str()? == "HEAD",
             recorder: recorder.clone().unbind(),
             scope: scope.clone().unbind(),
+            inner_receive: receive.clone().unbind(),
             inner_send: send.clone().unbind(),
             method: method.unbind(),
             start: Instant::now(),

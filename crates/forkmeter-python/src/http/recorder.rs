@@ -26,6 +26,8 @@ pub(crate) struct HttpRecorder {
     excluded: Excluded,
     /// For each label set of a request, a tuple with the label values of each measure.
     keys: Py<PyDict>,
+    /// The routes that paths of one application were expected to take, and under `None` that application.
+    expected: Py<PyDict>,
     hooks: Hooks,
 }
 
@@ -34,6 +36,8 @@ pub(crate) struct HttpRecorder {
 pub(crate) struct Hooks {
     /// `(scope) -> template | None`, before the request is answered.
     expect: Py<PyAny>,
+    /// `(receive, exchange) -> coroutine`, which receives and has the exchange see it.
+    receive: Py<PyAny>,
     /// `(scope, answer) -> template | None`, after it.
     resolve: Py<PyAny>,
     /// `(exchange) -> label values`, where the program computes some.
@@ -123,6 +127,7 @@ impl HttpRecorder {
             unmatched,
             excluded: Excluded::new(exclude_methods, exclude_paths),
             keys: PyDict::new(py).unbind(),
+            expected: PyDict::new(py).unbind(),
             hooks,
         })
     }
@@ -132,7 +137,9 @@ impl HttpRecorder {
             visit.call(&measure.family)?;
         }
         let hooks = &self.hooks;
+        visit.call(&self.expected)?;
         visit.call(&hooks.expect)?;
+        visit.call(&hooks.receive)?;
         visit.call(&hooks.resolve)?;
         visit.call(&hooks.custom)?;
         visit.call(&hooks.exemplar)?;
@@ -185,7 +192,7 @@ impl HttpRecorder {
         self.or_report(scope.py(), || {
             let py = scope.py();
             let route = if measure.has_route() {
-                Some(call::call1(self.hooks.expect.bind(py), scope)?)
+                Some(self.expect(scope)?)
             } else {
                 None
             };
@@ -199,6 +206,50 @@ impl HttpRecorder {
             record(&series, 1.0, None)?;
             Ok(series.unbind())
         })
+    }
+
+    /// Returns the route that a request will take, or `None`.
+    ///
+    /// Found routes are kept by path, as long as requests are for the same application: what it finds for a path only
+    /// changes when somebody adds a route that comes first.
+    fn expect<'py>(&self, scope: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let py = scope.py();
+        let words = &self.words;
+        let ask = || call::call1(self.hooks.expect.bind(py), scope);
+        // What comes through a mount, or asks for a WebSocket, is looked up with more care.
+        let Some(app) = scope.get_item(&words.app)? else {
+            return ask();
+        };
+        if scope.contains(&words.router)? || !scope.contains(&words.method)? {
+            return ask();
+        }
+        let Some(path) = scope.get_item(&words.path)? else {
+            return ask();
+        };
+        let expected = self.expected.bind(py);
+        let is_same = expected.get_item(py.None())?;
+        if is_same.is_none_or(|known| !known.is(&app)) || expected.len() >= MAX_KEYS {
+            expected.clear();
+            expected.set_item(py.None(), app)?;
+        } else if let Some(route) = expected.get_item(&path)? {
+            return Ok(route);
+        }
+        let route = ask()?;
+        if !route.is_none() {
+            expected.set_item(path, &route)?;
+        }
+        Ok(route)
+    }
+
+    /// Returns a coroutine that receives, and has the exchange see what.
+    pub(super) fn receive<'py>(
+        &self,
+        receive: &Bound<'py, PyAny>,
+        exchange: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = receive.py();
+        let args = (receive, exchange).into_pyobject(py)?;
+        call::call(self.hooks.receive.bind(py), &args, None)
     }
 
     /// Counts a request as no longer being answered.
@@ -257,7 +308,7 @@ impl HttpRecorder {
             status: &status,
             custom: &custom,
         };
-        let exemplar = self.exemplar(ended.scope)?;
+        let exemplar = self.or_report(py, || self.exemplar(ended.scope)).flatten();
         let keys = self.keys_of(py, &values)?;
         for (measure, key) in self.measures.iter().zip(keys.iter_borrowed()) {
             let series = measure.series(&*key.cast::<PyTuple>()?)?;
@@ -268,7 +319,8 @@ impl HttpRecorder {
                 Quantity::ResponseSize => size(ended.response_bytes),
             };
             let exemplar = exemplar.as_ref().filter(|_| measure.takes_exemplars());
-            record(&series, number, exemplar)?;
+            // One that is not valid is refused after the number has been recorded.
+            self.or_report(py, || record(&series, number, exemplar));
         }
         Ok(())
     }

@@ -112,10 +112,15 @@ impl WsgiExchange {
             Self::finish(slf, body);
             return Ok(body.clone());
         }
+        let Some(parts) = this.recorder.get().or_report(py, || call::iterate(body)) else {
+            // The server will say that it is no body.
+            Self::fail(slf, false);
+            return Ok(body.clone());
+        };
         let measured = WsgiBody {
             exchange: slf.clone().unbind(),
             body: body.clone().unbind(),
-            parts: call::iterate(body)?.unbind(),
+            parts: parts.unbind(),
         };
         Ok(Bound::new(py, measured)?.into_any())
     }
@@ -320,6 +325,10 @@ impl WsgiBody {
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         self.body.bind(py).len()
+    }
+
+    fn __bool__(&self, py: Python<'_>) -> bool {
+        self.body.bind(py).is_truthy().unwrap_or(true)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

@@ -1,0 +1,222 @@
+"""Times what HTTP metrics add to one FastAPI request in multi-process mode, forkmeter's and others', in one run.
+
+The same application is called as a server would call it, without a server and without a network, so that what is
+measured is the middleware: bare, and with each of the middlewares, taking turns in short rounds. Before that, all must have counted
+the same requests.
+
+    python benches/http_fastapi.py
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+ROUNDS = 200
+REQUESTS = 100
+MIN_RATIO = 10
+
+App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+# What uvicorn passes for a browser's request.
+HEADERS = [
+    (b"host", b"127.0.0.1:8000"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"),
+    (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    (b"accept-language", b"en-US,en;q=0.5"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"connection", b"keep-alive"),
+    (b"cookie", b"session=0123456789abcdef"),
+]
+
+
+def application() -> Any:
+    """Returns the application that is measured."""
+    from fastapi import FastAPI
+
+    app = FastAPI()
+
+    @app.get("/users/{user_id}/items/{item_id}")
+    async def item(user_id: str, item_id: int) -> dict[str, Any]:
+        return {"user": user_id, "item": item_id}
+
+    return app
+
+
+def with_forkmeter(directory: str) -> tuple[Any, Callable[[], str]]:
+    """Returns the application with our middleware, and what reads its exposition."""
+    import forkmeter
+    from forkmeter.fastapi import PrometheusMiddleware
+
+    forkmeter.configure(directory)
+    app = application()
+    app.add_middleware(PrometheusMiddleware)
+    return app, lambda: forkmeter.generate_latest().decode()
+
+
+def official_text() -> str:
+    """Returns what the official client's collector reads of all that count with it."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry).decode()
+
+
+def with_instrumentator() -> Any:
+    """Returns the application with prometheus-fastapi-instrumentator."""
+    from prometheus_fastapi_instrumentator import Instrumentator
+
+    app = application()
+    Instrumentator().instrument(app)
+    return app
+
+
+def with_starlette_exporter() -> Any:
+    """Returns the application with starlette_exporter."""
+    from starlette_exporter import PrometheusMiddleware
+
+    app = application()
+    app.add_middleware(PrometheusMiddleware)
+    return app
+
+
+def by_hand() -> Any:
+    """Returns the application with a middleware as people write it."""
+    from prometheus_client import Counter, Histogram
+    from starlette.middleware.base import BaseHTTPMiddleware
+
+    requests = Counter("hand_requests", "Requests.", ["method", "endpoint", "status"])
+    latency = Histogram("hand_latency_seconds", "Latency.", ["method", "endpoint"])
+
+    class Metrics(BaseHTTPMiddleware):
+        async def dispatch(self, request: Any, call_next: Any) -> Any:
+            start = time.perf_counter()
+            response = await call_next(request)
+            route = request.scope.get("route")
+            endpoint = route.path if route else "unmatched"
+            requests.labels(request.method, endpoint, str(response.status_code)).inc()
+            latency.labels(request.method, endpoint).observe(time.perf_counter() - start)
+            return response
+
+    app = application()
+    app.add_middleware(Metrics)
+    return app
+
+
+async def ask(app: App, path: str, count: int) -> float:
+    """Makes requests one after the other, and returns the processor's seconds that one took."""
+    sent = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scopes = [
+        {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": ("127.0.0.1", 8000),
+            "client": ("127.0.0.1", 50000),
+            "scheme": "http",
+            "method": "GET",
+            "root_path": "",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": list(HEADERS),
+            "state": {},
+        }
+        for _ in range(count)
+    ]
+    # Of the processor: other programs have a share in the time on the wall.
+    start = time.process_time()
+    for scope in scopes:
+        await app(scope, receive, send)
+    taken = time.process_time() - start
+    starts = [message for message in sent if message["type"] == "http.response.start"]
+    if len(starts) != count:
+        raise SystemExit(f"{len(starts)} responses for {count} requests")
+    return taken / count
+
+
+def value(text: str, family: str, route: str) -> float:
+    """Returns what a counter or the count of a histogram says of a route, whatever its other labels are."""
+    found = [line for line in text.splitlines() if line.startswith(family + "{") and f'"{route}"' in line]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+
+async def compare(rounds: int, requests: int, directory: str) -> dict[str, list[float]]:
+    """Returns for each side the microseconds that it added in each round."""
+    ours, our_text = with_forkmeter(os.path.join(directory, "forkmeter"))
+    apps: dict[str, Any] = {
+        "bare": application(),
+        "forkmeter": ours,
+        "prometheus-fastapi-instrumentator": with_instrumentator(),
+        "starlette_exporter": with_starlette_exporter(),
+        "BaseHTTPMiddleware by hand": by_hand(),
+    }
+    for app in apps.values():
+        await ask(app, "/users/eve/items/7", 300)
+    texts = {"forkmeter": our_text(), "official": official_text()}
+    template = "/users/{user_id}/items/{item_id}"
+    counts = {
+        "forkmeter": ("forkmeter", "http_requests_total", "http_request_duration_seconds_count"),
+        "prometheus-fastapi-instrumentator": ("official", "http_requests_total", "http_request_duration_seconds_count"),
+        "starlette_exporter": (
+            "official",
+            "starlette_requests_total",
+            "starlette_request_duration_seconds_count",
+        ),
+        "BaseHTTPMiddleware by hand": ("official", "hand_requests_total", "hand_latency_seconds_count"),
+    }
+    for side, (text, *families) in counts.items():
+        for family in families:
+            counted = value(texts[text], family, template)
+            if counted != 300:
+                raise SystemExit(f"{side}: {family} is {counted} after 300 requests")
+    print("all counted the same 300 requests")
+    added: dict[str, list[float]] = {side: [] for side in counts}
+    bare = []
+    for number in range(rounds):
+        # Identifiers that come again and ones that never do.
+        path = f"/users/user{number}/items/{number}"
+        times = {side: await ask(app, path, requests) * 1e6 for side, app in apps.items()}
+        bare.append(times["bare"])
+        for side in counts:
+            added[side].append(times[side] - times["bare"])
+    print(f"one request without metrics: {statistics.median(bare):.1f} us")
+    return added
+
+
+def main() -> None:
+    """Prints medians, and fails where ours is more than a tenth of the least of the others."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="in a round")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as directory:
+        official = os.path.join(directory, "official")
+        os.mkdir(official)
+        # Before the official client is imported, which looks once.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = official
+        added = asyncio.run(compare(options.rounds, options.requests, directory))
+    medians = {side: statistics.median(values) for side, values in added.items()}
+    for side, median in medians.items():
+        print(f"{side}: adds {median:.2f} us, least {min(added[side]):.2f} us")
+    ratio = min(median for side, median in medians.items() if side != "forkmeter") / medians["forkmeter"]
+    print(f"ratio to the least of the others: {ratio:.1f}, aim: at least {MIN_RATIO}")
+    if ratio < MIN_RATIO:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
