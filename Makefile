@@ -104,6 +104,12 @@ bench-import: wheel $(BUILD)/demo.stamp
 	$(BUILD)/import/bin/python -m pip install --quiet --no-deps $(BUILD)/wheel/*.whl
 	$(BIN)/python benches/import_time.py --forkmeter $(BUILD)/import/bin/python --official $(BIN)/python
 
+.PHONY: bench-http  ## time what HTTP metrics add to a FastAPI request, ours and others', in one run (Python 3.10 or later)
+bench-http: wheel
+	$(PYTHON) -m venv --clear $(BUILD)/http
+	$(BUILD)/http/bin/python -m pip install --quiet --no-deps --requirement benches/requirements-http.txt $(BUILD)/wheel/*.whl
+	$(BUILD)/http/bin/python benches/http_fastapi.py
+
 .PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

@@ -1,8 +1,8 @@
 """Times what HTTP metrics add to one FastAPI request in multi-process mode, forkmeter's and others', in one run.
 
 The same application is called as a server would call it, without a server and without a network, so that what is
-measured is the middleware: bare, and with each of the middlewares, taking turns in short rounds. Before that, all must have counted
-the same requests.
+measured is the middleware: bare, and with each of the middlewares, taking turns in short rounds. Before that, all must
+have counted the same requests.
 
     python benches/http_fastapi.py
 """
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 ROUNDS = 200
@@ -47,7 +48,7 @@ def application() -> Any:
     return app
 
 
-def with_forkmeter(directory: str) -> tuple[Any, Callable[[], str]]:
+def with_forkmeter(directory: Path) -> tuple[Any, Callable[[], str]]:
     """Returns the application with our middleware, and what reads its exposition."""
     import forkmeter
     from forkmeter.fastapi import PrometheusMiddleware
@@ -154,9 +155,9 @@ def value(text: str, family: str, route: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
 
-async def compare(rounds: int, requests: int, directory: str) -> dict[str, list[float]]:
+async def compare(rounds: int, requests: int, directory: Path) -> dict[str, list[float]]:
     """Returns for each side the microseconds that it added in each round."""
-    ours, our_text = with_forkmeter(os.path.join(directory, "forkmeter"))
+    ours, our_text = with_forkmeter(directory / "forkmeter")
     apps: dict[str, Any] = {
         "bare": application(),
         "forkmeter": ours,
@@ -203,12 +204,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--requests", type=int, default=REQUESTS, help="in a round")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as directory:
-        official = os.path.join(directory, "official")
-        os.mkdir(official)
+    shared_memory = Path("/dev/shm")  # noqa: S108 -- a folder in it, with a random name
+    with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
+        official = Path(directory) / "official"
+        official.mkdir()
         # Before the official client is imported, which looks once.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = official
-        added = asyncio.run(compare(options.rounds, options.requests, directory))
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(official)
+        added = asyncio.run(compare(options.rounds, options.requests, Path(directory)))
     medians = {side: statistics.median(values) for side, values in added.items()}
     for side, median in medians.items():
         print(f"{side}: adds {median:.2f} us, least {min(added[side]):.2f} us")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Answer = tuple[Any, Any]
 
 _MAX_KNOWN = 4096
+_ROUTE = "forkmeter.route"
 
 
 class WsgiRoutes:
@@ -56,14 +57,15 @@ class WsgiRoutes:
             answer: What the application returned, and where it stood before.
         """
         body, script_name = answer
-        request = environ.get("werkzeug.request")
-        if request is not None:
-            rule = getattr(request, "url_rule", None)
-            if rule is None:
-                return None
-            # Whoever passes requests on to several applications moves what chose one to the script's name.
-            mounted_at = environ.get("SCRIPT_NAME", "")[len(script_name or "") :]
-            return mounted_at + str(rule.rule)
+        if "werkzeug.request" in environ:
+            request = environ["werkzeug.request"]
+            if request is not None:
+                # The context of the request is there, for the last time if the response begins now.
+                rule = getattr(request, "url_rule", None)
+                # Whoever passes requests on to several applications moves what chose one to the script's name.
+                mounted_at = environ.get("SCRIPT_NAME", "")[len(script_name or "") :]
+                environ[_ROUTE] = None if rule is None else mounted_at + str(rule.rule)
+            return environ[_ROUTE] if _ROUTE in environ else self.expect(environ)
         if "django.urls" in sys.modules:
             return _resolved_by_django(body) or (_match_django(environ) if _is_django(self._owner) else None)
         return None

@@ -82,6 +82,8 @@ impl WsgiExchange {
         let this = slf.get();
         let recorder = this.recorder.get();
         recorder.or_report(py, || this.see_start(status, headers));
+        // Flask forgets the request before the body is taken.
+        this.resolve(py, None);
         let args = [status, headers].into_iter().cloned().chain(more.iter());
         let args = PyTuple::new(py, args.collect::<Vec<_>>())?;
         let write = call::call(this.start_response.bind(py), &args, None)?;
@@ -247,6 +249,18 @@ impl WsgiExchange {
         Ok(())
     }
 
+    /// Asks for the route, with the body if the application has returned one.
+    fn resolve<'py>(
+        &self,
+        py: Python<'py>,
+        body: Option<&Bound<'py, PyAny>>,
+    ) -> Option<Bound<'py, PyAny>> {
+        let recorder = self.recorder.get();
+        let script_name = self.script_name.as_ref().map(|name| name.bind(py));
+        let answer = recorder.or_report(py, || (body, script_name).into_pyobject(py))?;
+        recorder.resolve(self.environ.bind(py), Some(answer.as_any()))
+    }
+
     /// Measures a part of the body that is handed on; tells whether it is known to be the last.
     fn add(&self, part: &Bound<'_, PyAny>) -> bool {
         let Ok(part) = part.cast::<PyBytes>() else {
@@ -279,14 +293,11 @@ impl WsgiExchange {
             recorder.leave(series.bind(py));
         }
         let environ = this.environ.bind(py);
-        let script_name = this.script_name.as_ref().map(|name| name.bind(py));
-        let answer = (body, script_name).into_pyobject(py);
-        let answer = recorder.or_report(py, || answer);
         recorder.end(&Ended {
             exchange: slf,
             scope: environ,
             method: this.method.bind(py),
-            route: answer.and_then(|answer| recorder.resolve(environ, Some(&answer))),
+            route: this.resolve(py, body),
             end,
             duration,
             request_bytes: this.request_bytes,
