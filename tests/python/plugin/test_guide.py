@@ -26,6 +26,24 @@ def files() -> Mapping[str, str]:
     return dict(blocks)
 
 
+def test_the_guide_in_chinese_has_the_same_code() -> None:
+    translated = GUIDE.with_name("testing.zh-TW.md").read_text(encoding="utf-8")
+    assert blocks_of(translated) == blocks_of(GUIDE.read_text(encoding="utf-8"))
+    assert len(blocks_of(translated)) == 6
+    # What it explains is explained there as well: the same headings, table rows and points.
+    for mark in ("## ", "| `", "- "):
+        counts = [
+            sum(line.startswith(mark) for line in text.splitlines())
+            for text in (translated, GUIDE.read_text(encoding="utf-8"))
+        ]
+        assert counts[0] == counts[1], mark
+
+
+def blocks_of(text: str) -> list[str]:
+    """Returns the blocks of code in a page."""
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 TESTS = sorted(name for name in files() if name.startswith("test_"))
 
 
