@@ -94,6 +94,10 @@ LIGHT = Enum("light", "What it shows.", states=["red", "green"])
 
 
 def counters() -> None:
+    assert_type(REQUESTS.value("GET", "/"), Union[float, None])
+    assert_type(REQUESTS.value(method="GET", path=7), Union[float, None])
+    assert_type(REQUESTS.label_sets(), list[dict[str, str]])
+    assert_type(ERRORS.value(), float)
     child = assert_type(REQUESTS.labels("GET", "/"), Counter)
     assert_type(REQUESTS.labels(method="GET", path=7), Counter)
     assert_type(child.inc(), None)

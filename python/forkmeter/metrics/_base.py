@@ -14,10 +14,11 @@ from ..metrics_core import Metric
 from ..registry import REGISTRY
 from ..samples import Sample
 from ..validation import _validate_labelnames, _validate_metric_name
+from . import _reading
 from ._attributes import Inherited, NativeSamples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, TypeVar
 
     from typing_extensions import Self
@@ -243,22 +244,41 @@ class MetricWrapperBase(NativeMetric):
         if self._labelvalues:
             given = dict(zip(names, self._labelvalues))
             raise ValueError(f"{self} already has labels set ({given}); can not chain calls to .labels()")
-        if labelvalues and labelkwargs:
-            raise ValueError("Can't pass both *args and **kwargs")
-        if labelkwargs:
-            if sorted(labelkwargs) != sorted(names):
-                raise ValueError("Incorrect label names")
-            key = tuple([str(labelkwargs[name]) for name in names])
-        else:
-            if len(labelvalues) != len(names):
-                raise ValueError("Incorrect label count")
-            key = tuple([str(value) for value in labelvalues])
+        key = self._label_key(labelvalues, labelkwargs)
         children: dict[tuple[str, ...], Self] = self._metrics
         child = children.get(key)
         if child is None:
             # No lock: of two threads that make it at once, one is heard.
             child = children.setdefault(key, self._make_child(key))
         return child
+
+    def _label_key(self, labelvalues: Sequence[object], labelkwargs: Mapping[str, object]) -> tuple[str, ...]:
+        """Checks label values of either form, and returns them in order, as text."""
+        names = self._labelnames
+        if labelvalues and labelkwargs:
+            raise ValueError("Can't pass both *args and **kwargs")
+        if labelkwargs:
+            if sorted(labelkwargs) != sorted(names):
+                raise ValueError("Incorrect label names")
+            return tuple([str(labelkwargs[name]) for name in names])
+        if len(labelvalues) != len(names):
+            raise ValueError("Incorrect label count")
+        return tuple([str(value) for value in labelvalues])
+
+    def label_sets(self) -> list[dict[str, str]]:
+        """Returns the labels of all series: those of all workers, where values are shared.
+
+        Returns:
+            One dict per series; of a metric without labels an empty one.
+
+        Example:
+            >>> from forkmeter import CollectorRegistry, Counter
+            >>> jobs = Counter("jobs", "Jobs.", ["queue"], registry=CollectorRegistry())
+            >>> jobs.labels("mail").inc()
+            >>> jobs.label_sets()
+            [{'queue': 'mail'}]
+        """
+        return _reading.label_sets(self)
 
     def _make_child(self, key: tuple[str, ...]) -> Self:
         cls = type(self)

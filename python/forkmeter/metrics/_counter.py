@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from .._forkmeter import NativeCounter
 from ..samples import Exemplar, Sample
 from ..validation import _validate_exemplar
+from . import _reading
 from ._attributes import CreatedAttribute, NativeSamples, ValueAttribute, created_samples
 from ._base import MetricWrapperBase, quick_start
 
@@ -48,6 +49,33 @@ class Counter(MetricWrapperBase, NativeCounter):
         if exemplar:
             _validate_exemplar(exemplar)
             self._value.set_exemplar(Exemplar(exemplar, amount, time.time()))
+
+    @overload
+    def value(self) -> float: ...
+    @overload
+    def value(self, *labelvalues: object, **labels: object) -> float | None: ...
+    def value(self, *labelvalues: object, **labels: object) -> float | None:
+        """Returns the total, counted by all workers where values are shared. Makes no series.
+
+        Args:
+            *labelvalues: One value for each label name, in order; none for a metric without labels, or a child.
+            **labels: The same by name.
+
+        Returns:
+            The value, or `None` where there is no such series.
+
+        Raises:
+            ValueError: The metric has other label names, or another number of them.
+
+        Example:
+            >>> from forkmeter import CollectorRegistry, Counter
+            >>> jobs = Counter("jobs", "Jobs.", ["queue"], registry=CollectorRegistry())
+            >>> jobs.labels("mail").inc(2)
+            >>> jobs.value("mail"), jobs.labels("mail").value(), jobs.value(queue="print")
+            (2.0, 2.0, None)
+        """
+        samples = _reading.read(self, labelvalues, labels)
+        return None if samples is None else samples[0].value
 
     def reset(self) -> None:
         """Sets the counter to zero, for all workers, and its created time to now."""

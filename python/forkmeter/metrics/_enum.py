@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from .._forkmeter import NativeStates
 from ..registry import REGISTRY
 from ..samples import Sample
+from . import _reading
 from ._attributes import Inherited, NativeSamples, ValueAttribute
 from ._base import MetricWrapperBase, quick_start
 
@@ -104,6 +105,34 @@ class Enum(MetricWrapperBase, NativeStates):
         """
         self._raise_if_not_observable()
         self._value = self._states.index(state)
+
+    @overload
+    def value(self) -> str: ...
+    @overload
+    def value(self, *labelvalues: object, **labels: object) -> str | None: ...
+    def value(self, *labelvalues: object, **labels: object) -> str | None:
+        """Returns the state, counted by all workers where values are shared. Makes no series.
+
+        Args:
+            *labelvalues: One value for each label name, in order; none for a metric without labels, or a child.
+            **labels: The same by name.
+
+        Returns:
+            The value, or `None` where there is no such series.
+
+        Raises:
+            ValueError: The metric has other label names, or another number of them.
+
+        Example:
+            >>> from forkmeter import CollectorRegistry, Enum
+            >>> light = Enum("light", "Light.", states=["red", "green"], registry=CollectorRegistry())
+            >>> light.value()
+            'red'
+        """
+        samples = _reading.read(self, labelvalues, labels)
+        if samples is None:
+            return None
+        return next((sample.labels[self._name] for sample in samples if sample.value), None)
 
     @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import types
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from .._forkmeter import NativeGauge
 from ..registry import REGISTRY
 from ..samples import Sample
+from . import _reading
 from ._attributes import Inherited, NativeSamples, ValueAttribute
 from ._base import MetricWrapperBase, quick_start
 
@@ -131,6 +132,35 @@ class Gauge(MetricWrapperBase, NativeGauge):
             self._value.set(float(value), timestamp=time.time())
         else:
             self._value.set(float(value))
+
+    @overload
+    def value(self) -> float: ...
+    @overload
+    def value(self, *labelvalues: object, **labels: object) -> float | None: ...
+    def value(self, *labelvalues: object, **labels: object) -> float | None:
+        """Returns the value, merged as the multiprocess mode says. Makes no series.
+
+        Where the mode shows each worker's value, it is that of this process.
+
+        Args:
+            *labelvalues: One value for each label name, in order; none for a metric without labels, or a child.
+            **labels: The same by name.
+
+        Returns:
+            The value, or `None` where there is no such series.
+
+        Raises:
+            ValueError: The metric has other label names, or another number of them.
+
+        Example:
+            >>> from forkmeter import CollectorRegistry, Gauge
+            >>> level = Gauge("level", "Level.", registry=CollectorRegistry())
+            >>> level.set(3)
+            >>> level.value()
+            3.0
+        """
+        samples = _reading.read(self, labelvalues, labels)
+        return None if samples is None else samples[0].value
 
     def set_to_current_time(self) -> None:
         """Sets the gauge to the Unix time in seconds."""

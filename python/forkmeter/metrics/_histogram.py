@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from .._forkmeter import NativeHistogram
 from ..registry import REGISTRY
 from ..samples import Exemplar, Sample
 from ..utils import INF, floatToGoString
 from ..validation import _validate_exemplar
+from . import _reading
 from ._attributes import CreatedAttribute, Inherited, NativeSamples, ValueAttribute, created_samples
 from ._base import MetricWrapperBase, quick_start
 
@@ -111,6 +112,37 @@ class Histogram(MetricWrapperBase, NativeHistogram):
                     _validate_exemplar(exemplar)
                     bucket.set_exemplar(Exemplar(exemplar, amount, time.time()))
                 break
+
+    @overload
+    def value(self) -> _reading.HistogramValue: ...
+    @overload
+    def value(self, *labelvalues: object, **labels: object) -> _reading.HistogramValue | None: ...
+    def value(self, *labelvalues: object, **labels: object) -> _reading.HistogramValue | None:
+        """Returns count, sum and buckets, counted by all workers where values are shared. Makes no series.
+
+        Args:
+            *labelvalues: One value for each label name, in order; none for a metric without labels, or a child.
+            **labels: The same by name.
+
+        Returns:
+            The value, or `None` where there is no such series.
+
+        Raises:
+            ValueError: The metric has other label names, or another number of them.
+
+        Example:
+            >>> from forkmeter import CollectorRegistry, Histogram
+            >>> waits = Histogram("waits", "Waits.", buckets=(1, 5), registry=CollectorRegistry())
+            >>> waits.observe(2)
+            >>> waits.value()
+            HistogramValue(count=1.0, sum=2.0, buckets={1.0: 0.0, 5.0: 1.0, inf: 1.0})
+        """
+        samples = _reading.read(self, labelvalues, labels)
+        if samples is None:
+            return None
+        values = {sample.name: sample.value for sample in samples}
+        buckets = {float(sample.labels["le"]): sample.value for sample in samples if sample.name == "_bucket"}
+        return _reading.HistogramValue(values["_count"], values.get("_sum"), buckets)
 
     @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:
