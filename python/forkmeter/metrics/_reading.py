@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .._forkmeter import directory
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PID = "pid"
 
 
-class SummaryValue(NamedTuple):
+class SummaryValue:
     """What a summary counted.
 
     Attributes:
@@ -24,11 +24,26 @@ class SummaryValue(NamedTuple):
         sum: Their sum.
     """
 
-    count: float  # type: ignore[assignment] -- of a tuple it is a method, which nobody misses here
+    __slots__ = ("count", "sum")
+    count: float
     sum: float
 
+    def __init__(self, count: float, sum: float) -> None:  # noqa: A002 -- the sample's name
+        self.count = count
+        self.sum = sum
 
-class HistogramValue(NamedTuple):
+    def __eq__(self, other: object) -> bool:
+        """Compares both."""
+        if not isinstance(other, SummaryValue):
+            return NotImplemented
+        return (self.count, self.sum) == (other.count, other.sum)
+
+    def __repr__(self) -> str:
+        """Writes both."""
+        return f"SummaryValue(count={self.count}, sum={self.sum})"
+
+
+class HistogramValue:
     """What a histogram counted.
 
     Attributes:
@@ -37,9 +52,25 @@ class HistogramValue(NamedTuple):
         buckets: How many observations are at most so large, by upper bound.
     """
 
-    count: float  # type: ignore[assignment] -- of a tuple it is a method, which nobody misses here
+    __slots__ = ("buckets", "count", "sum")
+    count: float
     sum: float | None
     buckets: dict[float, float]
+
+    def __init__(self, count: float, sum: float | None, buckets: dict[float, float]) -> None:  # noqa: A002 -- as above
+        self.count = count
+        self.sum = sum
+        self.buckets = buckets
+
+    def __eq__(self, other: object) -> bool:
+        """Compares all."""
+        if not isinstance(other, HistogramValue):
+            return NotImplemented
+        return (self.count, self.sum, self.buckets) == (other.count, other.sum, other.buckets)
+
+    def __repr__(self) -> str:
+        """Writes all."""
+        return f"HistogramValue(count={self.count}, sum={self.sum}, buckets={self.buckets})"
 
 
 def read(metric: Any, labelvalues: tuple[object, ...], labels: Mapping[str, object]) -> list[Sample] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import forkmeter
 import pytest
 from forkmeter import Counter, Enum, Gauge, Histogram, Info, Summary
+from forkmeter.metrics._reading import HistogramValue, SummaryValue
+
+INF = float("inf")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,8 +20,8 @@ KINDS: list[tuple[Callable[..., Any], dict[str, Any], Callable[[Any], object], A
     (Counter, {}, lambda metric: metric.inc(2), 2.0),
     (Gauge, {}, lambda metric: metric.set(3), 3.0),
     (Gauge, {"multiprocess_mode": "sum"}, lambda metric: metric.set(3), 3.0),
-    (Summary, {}, lambda metric: metric.observe(4), (1.0, 4.0)),
-    (Histogram, {"buckets": (1, 5)}, lambda metric: metric.observe(4), (1.0, 4.0, {1.0: 0.0, 5.0: 1.0, math.inf: 1.0})),
+    (Summary, {}, lambda metric: metric.observe(4), SummaryValue(1, 4)),
+    (Histogram, {"buckets": (1, 5)}, lambda metric: metric.observe(4), HistogramValue(1, 4, {1: 0, 5: 1, INF: 1})),
     (Info, {}, lambda metric: metric.info({"version": "1"}), {"version": "1"}),
     (Enum, {"states": ["red", "green"]}, lambda metric: metric.state("green"), "green"),
 ]
