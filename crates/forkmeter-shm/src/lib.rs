@@ -10,6 +10,7 @@ pub mod key;
 pub mod layout;
 mod map;
 pub mod process;
+pub mod published;
 pub mod reader;
 mod segment;
 pub mod side;
