@@ -61,18 +61,14 @@ def make_family(
     help: str,
     kind: str,
     unit: str,
-    samples: Sequence[
-        tuple[str, Sequence[tuple[str, str]], float, float | tuple[int, int] | None, Exemplar | None]
-    ],
+    samples: Sequence[tuple[str, Sequence[tuple[str, str]], float, float | tuple[int, int] | None, Exemplar | None]],
 ) -> NativeFamily:
     """Makes a family of its parts."""
 
 def begin_publishing() -> int:
     """Returns a number for the collection that begins now."""
 
-def publish(
-    ticket: int, families: Sequence[tuple[NativeFamily, str]], is_all: bool
-) -> tuple[bool, str | None]:
+def publish(ticket: int, families: Sequence[tuple[NativeFamily, str]], is_all: bool) -> tuple[bool, str | None]:
     """Publishes what only this process can compute, each family with its mode: all, or in place of the same names.
 
     Does nothing where another collection was published since this one began, as some of that may be newer. Returns
