@@ -143,9 +143,14 @@ def _go_on_in_child() -> None:
         _forkmeter.start_keeper()
 
 
+def start() -> None:
+    """Starts the thread where values are shared and there is none yet, as the use of a metric does."""
+    _forkmeter.start_keeper()
+
+
 def _end_at_exit() -> None:
     """Ends the thread for good, before the interpreter takes itself apart."""
-    global _current  # noqa: PLW0603 -- the one of this process
+    global _current
     keeper, _current = _current, None
     if keeper is not None:
         keeper.end(_EXIT_PATIENCE_SECONDS)

@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
-from . import _directory, _forkmeter, _keeper
+from . import _directory, _keeper
 from ._forkmeter import NativeFamily
 from ._weak import WeakList
 from .metrics_core import Metric
@@ -314,7 +314,7 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool)
     from . import _published
 
     collectors = [collector for collector in collectors if not _directory.is_collector_of_own(collector)]
-    _forkmeter.start_keeper()
+    _keeper.start()
     _published.set_gauges()
     own = _published.ask(collectors, of, is_all=is_all)
     merged = {family.name: family for family in _directory.collect_own()}
