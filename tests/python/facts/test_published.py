@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from python.facts.fleet import Samples, Worker, by_pid, samples_of, until
-from support.forkmeter import command
+from support.forkmeter import Exporter, dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -332,21 +331,20 @@ def test_hostile_files_are_left_out(start: Start, tmp_path: Path) -> None:
 
 
 def test_the_exporter_shows_them(start: Start, tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics"
     workers = [start(), start()]
     for worker in workers:
+        worker.run(f"os.environ['PROMETHEUS_MULTIPROC_DIR'] = {str(metrics)!r}")
         worker.run(COLLECTOR)
+        worker.scrape()
     pids = {worker.pid for worker in workers}
-
-    def dump() -> Samples:
-        return samples_of(
-            subprocess.run([command(), "dump", tmp_path], check=True, capture_output=True).stdout.decode()
-        )
-
-    samples = wait_for(dump, "queue_length", pids)
-    assert set(by_pid(samples, PROCESS[0])) == pids
-    assert samples["open_connections", ()] == 6
-    printed = subprocess.run([command(), "dump", tmp_path, "--format", "json"], check=True, capture_output=True).stdout
-    names = [family["name"] for family in json.loads(printed)["families"]]
+    with Exporter(metrics, log=tmp_path / "log") as exporter:
+        for scrape in (lambda: dump(metrics), exporter.scrape):
+            samples = wait_for(lambda text=scrape: samples_of(text()), "queue_length", pids)  # type: ignore[misc]
+            assert set(by_pid(samples, PROCESS[0])) == pids
+            assert samples["open_connections", ()] == 6
+    families = json.loads(dump(metrics, form="json"))["families"]
+    names = [family["name"] for family in families]
     assert len(names) == len(set(names))
 
 
