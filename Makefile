@@ -17,8 +17,6 @@ FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
-# Not part of `make test` yet.
-SLOW_PYTHON_TESTS := tests/python/safety
 PYTHON_SOURCES := python tests demo benches crates/forkmeter-cli/src/run
 
 # The oracle tests of the crates run the official client in this interpreter.
@@ -49,16 +47,7 @@ test-python: $(BUILD)/tests.stamp $(BUILD)/maturin.stamp
 	VIRTUAL_ENV="$(abspath $(VENV))" $(BUILD)/maturin/bin/maturin develop --quiet
 	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" \
 	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
-	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests $(SLOW_PYTHON_TESTS:%=--ignore=%))
-
-.PHONY: test-slow  ## the Python package's deadlock and leak tests: many minutes
-test-slow:
-	@$(MAKE) test-python PYTEST_ARGS="$(SLOW_PYTHON_TESTS)"
-
-.PHONY: soak  ## the projects that fell into the traps of multi-process tests, 1,000 times each (TRAPS_REPETITIONS=...)
-soak: export TRAPS_REPETITIONS ?= 1000
-soak:
-	@$(MAKE) test-python PYTEST_ARGS="tests/traps --durations=0 $(PYTEST_ARGS)"
+	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests)
 
 .PHONY: wheel  ## the Python package, in .build/wheel
 wheel: $(BUILD)/maturin.stamp

@@ -322,6 +322,7 @@ def instance_ip_grouping_key() -> dict[str, Any]:
     """Returns a grouping key with the address of this host as `instance`."""
     socket = _exposition().socket
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # No packet is sent: a datagram socket only chooses its own address. macOS chooses none for localhost.
-        probe.connect(("10.255.255.255", 1) if sys.platform == "darwin" else ("localhost", 0))
+        # No packet is sent: a datagram socket only chooses its own address. macOS chooses none for localhost. As a
+        # number: a fork while another thread resolves a name leaves the resolver locked in the child.
+        probe.connect(("10.255.255.255", 1) if sys.platform == "darwin" else ("127.0.0.1", 0))
         return {"instance": probe.getsockname()[0]}

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from ._server import _get_best_family as _get_best_family
     from ._server import _get_ssl_ctx as _get_ssl_ctx
     from ._server import _SilentHandler as _SilentHandler
+    from .asgi import make_asgi_app as make_asgi_app
     from .metrics_core import Metric
     from .samples import Sample
 
@@ -97,6 +98,8 @@ _PROTOCOL_TLS_SERVER = 17
 
 # Where the names are that are loaded with their first use.
 _LAZY_NAMES = {
+    # It needs what is here, so it comes after it even where it is imported first.
+    "make_asgi_app": ".asgi",
     "MetricsHandler": "._server",
     "ThreadingWSGIServer": "._server",
     "_SilentHandler": "._server",
@@ -435,6 +438,3 @@ def write_to_textfile(
         if os.path.exists(temporary):
             os.remove(temporary)
         raise
-
-
-from .asgi import make_asgi_app  # noqa: E402 -- it needs what is above

@@ -61,6 +61,8 @@ class MutexValue:
     """
 
     _multiprocess = False
+    # One for all, so that a new child can replace it: another thread may have held it.
+    _lock = RLock()
 
     def __init__(
         self,
@@ -75,7 +77,6 @@ class MutexValue:
         del typ, metric_name, name, labelnames, labelvalues, help_text, kwargs
         self._value = 0.0
         self._exemplar: Any = None
-        self._lock = RLock()
 
     def inc(self, amount: float) -> None:
         """Adds to the value."""
@@ -163,6 +164,7 @@ _open_files: list[_ProcessFiles] = []
 
 def _renew_locks() -> None:
     """Replaces the locks in a new child, where another thread may have held them."""
+    MutexValue._lock = RLock()
     for files in _all_files.items():
         files.lock = RLock()
 

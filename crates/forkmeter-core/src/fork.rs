@@ -6,6 +6,10 @@
 //! which waits until no other thread is inside, and after it [`open_in_parent`] or [`open_in_child`].
 //!
 //! Sections are short: they never run code of the application and never wait for an interpreter's lock.
+//!
+//! A signal handler is the exception that nobody can keep out of a section: it may interrupt one at any instruction.
+//! So what a handler may call never enters unconditionally but asks [`try_enter`], and goes another way where the
+//! thread is inside already, is about to fork, or says by [`in_signal_handler`] that it may neither wait nor allocate.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +28,11 @@ static CLOSED: AtomicBool = AtomicBool::new(false);
 static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
+    // Read by signal handlers: a plain cell, made with the thread.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// Whether this thread closes the gate, or has it closed.
+    static IS_FORKING: Cell<bool> = const { Cell::new(false) };
+    static HANDLERS: Cell<usize> = const { Cell::new(0) };
     // ORDERING: a ticket; any order will do.
     static STRIPE: usize = NEXT_STRIPE.fetch_add(1, Ordering::Relaxed) % STRIPES;
 }
@@ -44,7 +52,8 @@ pub fn enter() -> Section {
     let depth = DEPTH
         .try_with(|depth| depth.replace(depth.get() + 1))
         .unwrap_or(0);
-    let stripe = (depth == 0).then(|| {
+    // A thread that forks would wait for itself.
+    let stripe = (depth == 0 && !is_forking()).then(|| {
         let stripe = STRIPE.try_with(|stripe| *stripe).unwrap_or(0);
         loop {
             // ORDERING: sequentially consistent with `close`: either it sees us inside, or we see it closed.
@@ -63,18 +72,60 @@ pub fn enter() -> Section {
     }
 }
 
+/// Enters a section, unless this thread could not be sure to come out of it: it is inside one already, and may have
+/// interrupted it while a lock was held; it forks; or it handles a signal.
+pub fn try_enter() -> Option<Section> {
+    let is_inside = DEPTH.try_with(Cell::get).unwrap_or(0) > 0;
+    let is_handler = HANDLERS.try_with(Cell::get).unwrap_or(0) > 0;
+    (!is_inside && !is_handler && !is_forking()).then(enter)
+}
+
+/// Enters a section, unless this thread handles a signal and says so; for what handlers may call, but only so.
+pub fn enter_unless_handling() -> Option<Section> {
+    let is_handler = HANDLERS.try_with(Cell::get).unwrap_or(0) > 0;
+    (!is_handler).then(enter)
+}
+
+/// Runs `f` as a signal handler may: counting on handles that exist neither waits, allocates nor does I/O, whatever
+/// was interrupted.
+///
+/// Without it that holds for adding and setting as well, but for the first count on a handle after a fork or a change of the directory, which
+/// looks for the values' new place. With it, that first look is put off: what `f` counts is kept in memory where it
+/// has no place yet, and moves there with the next count on the handle outside of a handler, or the next collection.
+///
+/// Calls nest. Everything else (making series, exemplars, removing, resetting, collecting) is not for signal handlers.
+pub fn in_signal_handler<R>(f: impl FnOnce() -> R) -> R {
+    /// Also ends where `f` panics.
+    struct Handling;
+    impl Drop for Handling {
+        fn drop(&mut self) {
+            let _ = HANDLERS.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
+        }
+    }
+    let _ = HANDLERS.try_with(|depth| depth.set(depth.get() + 1));
+    let _handling = Handling;
+    f()
+}
+
+fn is_forking() -> bool {
+    IS_FORKING.try_with(Cell::get).unwrap_or(false)
+}
+
 impl Drop for Section {
     fn drop(&mut self) {
-        let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
         if let Some(stripe) = self.stripe {
             // ORDERING: pairs with the loads in `close`: what the section wrote is seen by whoever forks.
             INSIDE[stripe].0.fetch_sub(1, Ordering::SeqCst);
         }
+        // Last: a signal handler that came in between would enter while the gate still waits for this thread.
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
 }
 
 /// Stops other threads from entering and waits until they have left. Called by the thread that forks.
 pub fn close() {
+    // First: a signal handler that interrupts this must not wait for it.
+    let _ = IS_FORKING.try_with(|is_forking| is_forking.set(true));
     // ORDERING: see `enter`. Only one thread may close; others that fork at the same time wait here.
     while CLOSED.swap(true, Ordering::SeqCst) {
         pause();
@@ -95,6 +146,7 @@ pub fn close() {
 pub fn open_in_parent() {
     // ORDERING: see `enter`.
     CLOSED.store(false, Ordering::SeqCst);
+    let _ = IS_FORKING.try_with(|is_forking| is_forking.set(false));
 }
 
 /// Lets threads enter in a new child. Threads that were entering in the parent are not here and are forgotten.

@@ -51,6 +51,7 @@ mod unwinding {
         pub(super) fn PyObject_GetIter(object: *mut PyObject) -> *mut PyObject;
 
         pub(super) fn PyIter_Next(iterator: *mut PyObject) -> *mut PyObject;
+        pub(super) fn PyFloat_AsDouble(object: *mut PyObject) -> f64;
     }
 }
 
@@ -127,6 +128,20 @@ pub(crate) fn next<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
     match (item, PyErr::take(py)) {
         (None, Some(error)) => Err(error),
         (item, _) => Ok(item),
+    }
+}
+
+/// Returns what is a number as a float; a class of the application may have a `__float__` in Python.
+pub(crate) fn as_float(object: Borrowed<'_, '_, PyAny>) -> PyResult<f64> {
+    let rest = Rest;
+    // SAFETY: the interpreter is attached, and the object lives for the call.
+    let value = unsafe { unwinding::PyFloat_AsDouble(object.as_ptr()) };
+    std::mem::forget(rest);
+    // -1 is also what stands for an exception.
+    #[expect(clippy::float_cmp, reason = "the very number that the C API returns")]
+    match (value == -1.0).then(|| PyErr::take(object.py())).flatten() {
+        Some(error) => Err(error),
+        None => Ok(value),
     }
 }
 

@@ -36,7 +36,7 @@ impl Amount<'_, '_> {
             None => Ok(1.0),
             Some(given) => match given.cast_exact::<PyFloat>() {
                 Ok(float) => Ok(float.value()),
-                Err(_) => given.extract(),
+                Err(_) => call::as_float(*given),
             },
         }
     }

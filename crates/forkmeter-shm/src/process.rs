@@ -4,7 +4,7 @@
 //! path tells that nothing happened since; otherwise the handle asks its store again.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use forkmeter_core::fork;
@@ -13,6 +13,8 @@ use crate::sys;
 
 static EPOCH: AtomicU64 = AtomicU64::new(1);
 static FORKS: AtomicU64 = AtomicU64::new(0);
+/// The epoch that began with the last change of a directory; 0 where there was none.
+static MOVED_IN: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the current epoch; never 0. Handles that remember another one look again before they count.
 #[inline]
@@ -24,8 +26,18 @@ pub fn epoch() -> u64 {
 /// Makes every handle of this process ask its store again before its next use. Whoever changes what
 /// [`Directory::Follow`](crate::Directory::Follow) answers calls it afterwards, from any thread.
 pub fn next_epoch() {
-    // ORDERING: as in `epoch`.
-    EPOCH.fetch_add(1, Ordering::Relaxed);
+    // ORDERING: before, so that who sees the new epoch sees that it began with a move; pairs with the fence in
+    // `has_moved_since`. Once more after, since another thread may have begun an epoch in between.
+    MOVED_IN.fetch_max(EPOCH.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    let before = EPOCH.fetch_add(1, Ordering::Release);
+    MOVED_IN.fetch_max(before + 1, Ordering::Relaxed);
+}
+
+/// Tells whether a directory changed after an epoch; otherwise there were only forks.
+pub(crate) fn has_moved_since(epoch: u64) -> bool {
+    // ORDERING: the fence pairs with the release in `next_epoch`, for a caller that has read the epoch before.
+    fence(Ordering::Acquire);
+    MOVED_IN.load(Ordering::Relaxed) > epoch
 }
 
 /// Returns how many forks lie between the first process and this one: a store that remembers another number
@@ -60,7 +72,8 @@ extern "C" fn in_parent() {
 extern "C" fn in_child() {
     // ORDERING: the child has one thread.
     FORKS.fetch_add(1, Ordering::Relaxed);
-    next_epoch();
+    // ORDERING: as above.
+    EPOCH.fetch_add(1, Ordering::Relaxed);
     fork::open_in_child();
 }
 

@@ -15,6 +15,7 @@ mod timing;
 pub use declare::Declare;
 pub use exposition::{expose, text};
 pub use forkmeter_core::encode::{self, Escaping, Format};
+pub use forkmeter_core::fork::in_signal_handler;
 pub use forkmeter_core::metric::{
     self, Builder, Counter, DynFamily, Error, ErrorKind, Family, Gauge, Histogram, Info, Metric,
     Result, StateSet, Summary, Untyped, exponential_bounds, linear_bounds,

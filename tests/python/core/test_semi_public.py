@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import forkmeter
+import forkmeter.multiprocess
 import pytest
 from forkmeter import Counter, Gauge, Histogram, Summary, metrics, values
 from forkmeter.mmap_dict import MmapedDict, mmap_key

@@ -3,64 +3,99 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.safety import run_program
+from support.safety import Job, run_program, start
 from support.skipping import skip
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(600)
+    Outputs = dict[Job, Future[str]]
 
-REPETITIONS = "1000"
+pytestmark = pytest.mark.timeout(900)
 
-FORKED_IN = [
-    ["inc", "inc_with_exemplar", "dec"],
-    ["set", "set_most_recent", "observe_summary", "observe_histogram"],
-    ["labels", "remove", "remove_by_labels", "clear"],
-    ["info", "state", "time", "track_inprogress"],
-    ["count_exceptions", "register", "set_target_info", "restricted_registry"],
-    ["collect", "generate_latest"],
-    ["generate_openmetrics", "get_sample_value", "status"],
-]
+REPETITIONS = 1000
+# Into how many programs the operations go that are forked in: in each, every thread has one of its own.
+CREWS = 4
+MOVING = ("configure", "status", "MetricWrapperBase.labels", "CollectorRegistry.collect")
 
 
-@pytest.fixture(params=["single", "multiprocess"])
-def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    """Is where values are shared, in one of the two modes."""
-    return tmp_path if request.param == "multiprocess" else None
+def in_both_modes(scenario: str, repetitions: int = REPETITIONS, *parts: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Returns a mark that gives a test each job of a scenario."""
+    jobs = [Job(scenario, is_shared, repetitions, names) for is_shared in (False, True) for names in parts or [()]]
+    return pytest.mark.parametrize("job", jobs, ids=str)
 
 
-@pytest.mark.parametrize("names", FORKED_IN, ids=lambda names: str(names[0]))
-def test_fork_while_another_thread_is_inside(directory: Path | None, names: list[str]) -> None:
-    output = run_program(directory, "fork", REPETITIONS, *names)
-    assert [line.partition(":")[0] for line in output.splitlines()] == names
+@pytest.fixture(scope="module")
+def outputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outputs]:
+    """Runs the programs of all tests that were chosen, beside each other."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    jobs = [item.callspec.params.get("job") for item in items if hasattr(item, "callspec")]
+    pool, outputs = start([job for job in jobs if isinstance(job, Job)], tmp_path_factory.mktemp("jobs"))
+    yield outputs
+    pool.shutdown(cancel_futures=True)
 
 
-def test_fork_while_another_thread_is_inside_the_collector_of_a_directory(tmp_path: Path) -> None:
-    run_program(tmp_path, "fork", REPETITIONS, "multiprocess_collector")
+def counts(output: str) -> dict[str, int]:
+    """Reads what a program printed: how often something happened inside each operation."""
+    lines = [line.rpartition(": ") for line in output.splitlines() if ": " in line]
+    # Children may complain of a busy directory in between.
+    return {name: int(count) for name, _, count in lines if count.isdigit()}
 
 
-def test_signal_handler_counts_on_the_metrics_in_use(directory: Path | None) -> None:
-    run_program(directory, "signals", REPETITIONS)
+@in_both_modes("fork", REPETITIONS, MOVING, *[(f"{crew}/{CREWS}",) for crew in range(CREWS)])
+def test_fork_while_other_threads_are_inside(outputs: Outputs, job: Job) -> None:
+    """Also says of each operation that a copied thread was inside it, and that the child could call it."""
+    inside = counts(outputs[job].result())
+    assert inside
+    assert {name for name, count in inside.items() if count < REPETITIONS} == set()
 
 
-def test_finalizers_count_during_collections_inside_the_methods(directory: Path | None) -> None:
-    run_program(directory, "finalizers", REPETITIONS)
+@in_both_modes("signals")
+def test_signal_handler_counts_inside_the_methods(outputs: Outputs, job: Job) -> None:
+    inside = counts(outputs[job].result())
+    assert inside
+    assert min(inside.values()) >= REPETITIONS
 
 
-def test_interpreter_ends_while_threads_and_exit_handlers_count(directory: Path | None) -> None:
-    run_program(directory, "leave", REPETITIONS)
+@in_both_modes("finalizers")
+def test_finalizers_count_during_collections_inside_the_methods(outputs: Outputs, job: Job) -> None:
+    inside = counts(outputs[job].result())
+    assert inside["MetricWrapperBase.labels, finalizers"] >= REPETITIONS
+    assert inside["MetricWrapperBase.labels of new series, finalizers"] >= REPETITIONS
+    inside = {name: count for name, count in inside.items() if not name.endswith(", finalizers")}
+    assert min(inside.values()) >= REPETITIONS
 
 
-def test_many_threads_call_everything(directory: Path | None) -> None:
-    run_program(directory, "threads", "50")
+@in_both_modes("leave")
+def test_interpreter_ends_while_threads_and_exit_handlers_count(outputs: Outputs, job: Job) -> None:
+    outputs[job].result()
 
 
-def test_greenlets_call_everything(directory: Path | None) -> None:
+@in_both_modes("threads", 50)
+def test_many_threads_call_everything(outputs: Outputs, job: Job) -> None:
+    outputs[job].result()
+
+
+@in_both_modes("greenlets", 40)
+def test_greenlets_call_everything(outputs: Outputs, job: Job) -> None:
     if importlib.util.find_spec("gevent") is None:
         skip("gevent is not installed")
-    run_program(directory, "greenlets", "40")
+    outputs[job].result()
+
+
+def test_operations_are_the_public_surface(tmp_path: Path) -> None:
+    known = json.loads(run_program(tmp_path, "names", "1"))
+    # More words behind a name make it another way to call the same method.
+    called = {name.partition(" ")[0] for name in known["operations"]} | {"configure"}
+    exempt = known["exempt"]
+    assert set(known["surface"]) - called - set(exempt) == set(), "neither an operation nor exempt"
+    assert (called | set(exempt)) - set(known["surface"]) == set(), "not public"
+    assert called & set(exempt) == set()
+    assert all(exempt.values()), "an exemption needs a reason"

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from support.safety import package_folder
 
 # Each costs more than one of our modules, and most programs that count need none of them.
@@ -46,6 +48,12 @@ def test_import_leaves_for_later_what_few_programs_need() -> None:
     loaded = json.loads(done.stdout)
     assert "forkmeter.metrics" in loaded
     assert [name for name in LATE if name in loaded] == []
+
+
+@pytest.mark.parametrize("name", ["asgi", "bridge.graphite", "exposition", "metrics", "multiprocess", "values"])
+def test_each_module_can_be_the_first_import(name: str) -> None:
+    code = f"import forkmeter.{name}"
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": package_folder()}, check=True)
 
 
 def test_what_is_imported_late_is_there() -> None:

@@ -7,6 +7,7 @@ mod series;
 mod state;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forkmeter_core::store::{Clock, Collected, Slots, Store};
@@ -67,6 +68,8 @@ struct Shared {
     hints: Hints,
     state: Mutex<State>,
     reader: Mutex<Option<DirectoryReader>>,
+    /// Whether a signal handler counted in memory because it could not look where the values are.
+    has_late_counts: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -81,12 +84,14 @@ impl ShmStore {
     pub fn new(options: Options) -> Self {
         // Out of memory is the only cause; forks are then unprotected, and counting goes on.
         let _ = process::install_fork_hooks();
-        let state = Mutex::new(State::new(options.clock));
+        let has_late_counts = Arc::new(AtomicBool::new(false));
+        let state = Mutex::new(State::new(options.clock, Arc::clone(&has_late_counts)));
         let shared = Shared {
             options,
             hints: Hints::default(),
             state,
             reader: Mutex::default(),
+            has_late_counts,
         };
         Self {
             shared: Arc::new(shared),

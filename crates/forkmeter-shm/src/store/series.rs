@@ -130,12 +130,19 @@ impl Series {
         f64::from_bits(self.kept[index].swap(0, Ordering::AcqRel))
     }
 
-    /// Forgets what memory holds: in a forked child it is the parent's.
+    /// Forgets what memory holds: it is the parent's, or belongs to another directory.
     pub(super) fn forget_kept(&self) {
         for cell in &self.kept {
-            // ORDERING: nobody else counts yet.
+            // ORDERING: a lone value.
             cell.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Tells whether memory holds anything.
+    pub(super) fn has_kept(&self) -> bool {
+        // ORDERING: lone values.
+        let mut kept = self.kept.iter();
+        kept.any(|cell| cell.load(Ordering::Relaxed) != 0)
     }
 
     /// Points the handle to where the series stands now, and moves there what memory holds.
@@ -149,7 +156,7 @@ impl Series {
             }
         } else if place.slots.iter().any(Found::has_value) {
             // It starts with a value that was set before it had a place.
-            self.stamp_gauge();
+            self.stamp_gauge(place.slots[0].cell);
         }
         self.move_kept();
     }
@@ -174,7 +181,7 @@ impl Series {
                 Kind::Gauge | Kind::MostRecentGauge => {
                     // Moves are made under the store's lock, which the caller holds.
                     let _ = add_to_gauge(cell, value);
-                    self.stamp_gauge();
+                    self.stamp_gauge(cell);
                 }
                 // ORDERING: a lone value.
                 Kind::State => cell.store(value.to_bits(), Ordering::Relaxed),
@@ -301,17 +308,18 @@ impl Series {
     /// Starts over as a series of now: its file was deleted, which is a reset.
     pub(super) fn start_anew(&self) {
         self.start_over();
+        self.forget_kept();
         // ORDERING: a lone value.
         self.kept_created_bits
             .store(self.now().to_bits(), Ordering::Relaxed);
     }
 
-    /// Lets go of the file and of what was counted: the store moved to another directory.
+    /// Lets go of the file and of what was counted there: the store moved to another directory, or this is a child and
+    /// the values are the parent's. What memory holds was counted since, by a signal handler.
     pub(super) fn start_over(&self) {
         for cell in &self.cells {
             cell.turn(None);
         }
-        self.forget_kept();
         // ORDERING: as in `publish`.
         self.is_left.store(false, Ordering::Relaxed);
         let mut extra = self.extra();
@@ -396,28 +404,60 @@ impl Series {
     #[inline]
     fn cell(&self, index: usize) -> &AtomicU64 {
         // ORDERING: a hint; see `process::epoch`.
-        if self.epoch.load(Ordering::Relaxed) != process::epoch() {
-            self.look_again();
+        let known = self.epoch.load(Ordering::Relaxed);
+        if known != process::epoch() && !self.look_again() {
+            return self.cell_until_later(index, known);
         }
         self.cells[index].get().unwrap_or(&self.kept[index])
     }
 
+    /// Tells whether it could: a signal handler may have interrupted whoever holds the lock.
     #[cold]
-    fn look_again(&self) {
+    fn look_again(&self) -> bool {
         let Some(store) = self.store.upgrade() else {
-            return;
+            return true;
         };
-        let _section = fork::enter();
+        let Some(_section) = fork::try_enter() else {
+            return false;
+        };
         let mut state = store.lock();
         state.look_again(&store, self);
+        true
+    }
+
+    /// Returns where a slot is counted until somebody may look again: where it is, if only forks came in between and
+    /// the slot is everybody's, and otherwise in memory, from where it moves. Takes no lock and allocates nothing.
+    #[cold]
+    fn cell_until_later(&self, index: usize, known: u64) -> &AtomicU64 {
+        let is_everybodys = matches!(self.kind, Kind::Shared | Kind::State);
+        if let Some(cell) = self.cells[index].get()
+            && is_everybodys
+            && !process::has_moved_since(known)
+        {
+            return cell;
+        }
+        self.cell_of_late_counts(index)
+    }
+
+    /// Returns the cell in memory, and has the store look there.
+    fn cell_of_late_counts(&self, index: usize) -> &AtomicU64 {
+        if let Some(store) = self.store.upgrade() {
+            // ORDERING: a hint; what is counted after it was taken back is seen at the next look at the series.
+            store.has_late_counts.store(true, Ordering::Relaxed);
+        }
+        &self.kept[index]
     }
 
     fn add_to_gauge(&self, index: usize, delta: f64) {
-        let mut looks = 0..MAX_LOOKS;
-        while !add_to_gauge(self.cell(index), delta) && looks.next().is_some() {
-            self.look_for_move();
+        for _ in 0..=MAX_LOOKS {
+            let cell = self.cell(index);
+            if add_to_gauge(cell, delta) {
+                return self.stamp_gauge(cell);
+            }
+            if !self.look_for_move() {
+                return add_to_cell(self.cell_of_late_counts(index), delta);
+            }
         }
-        self.stamp_gauge();
     }
 
     /// Sets a state, which another worker may have moved to a new file.
@@ -428,29 +468,38 @@ impl Series {
             if before != layout::MOVED_GAUGE_BITS {
                 break;
             }
-            self.look_for_move();
+            if !self.look_for_move() {
+                let late = self.cell_of_late_counts(index);
+                // ORDERING: as above.
+                late.store(value.to_bits(), Ordering::Relaxed);
+                break;
+            }
         }
     }
 
-    /// Finds out where the values were moved to. Whoever moved them holds the store's lock until the handle is turned,
-    /// or is another process.
+    /// Finds out where the values were moved to; tells whether it could, as [`Series::look_again`]. Whoever moved them
+    /// holds the store's lock until the handle is turned, or is another process.
     #[cold]
-    fn look_for_move(&self) {
+    fn look_for_move(&self) -> bool {
         let Some(store) = self.store.upgrade() else {
-            return;
+            return true;
         };
-        let _section = fork::enter();
+        let Some(_section) = fork::try_enter() else {
+            return false;
+        };
         let mut state = store.lock();
         if self.kind == Kind::State {
             state.repair();
         }
         state.look_again(&store, self);
+        true
     }
 
-    /// Writes down when a `mostrecent` gauge changed.
-    fn stamp_gauge(&self) {
+    /// Writes down when a `mostrecent` gauge changed; nothing where it was counted in memory.
+    fn stamp_gauge(&self, changed: &AtomicU64) {
         if self.kind == Kind::MostRecentGauge
             && let Some(cell) = self.cells[0].get()
+            && std::ptr::eq(cell, changed)
         {
             // ORDERING: a reader that sees a new value with an old time sees the new time at its next read.
             timestamp_of(cell).store(self.now().to_bits(), Ordering::Relaxed);
@@ -560,14 +609,17 @@ impl Slots for Series {
     }
 
     fn set(&self, index: usize, value: f64) {
-        // ORDERING: a lone value.
-        let store = || self.cell(index).store(value.to_bits(), Ordering::Relaxed);
+        let store = || {
+            let cell = self.cell(index);
+            // ORDERING: a lone value.
+            cell.store(value.to_bits(), Ordering::Relaxed);
+            cell
+        };
         match self.kind {
-            Kind::Shared | Kind::Gauge => store(),
-            Kind::MostRecentGauge => {
+            Kind::Shared | Kind::Gauge => {
                 store();
-                self.stamp_gauge();
             }
+            Kind::MostRecentGauge => self.stamp_gauge(store()),
             Kind::State => self.set_state(index, value),
         }
     }
@@ -577,15 +629,20 @@ impl Slots for Series {
         // ORDERING: lone values.
         let mut value = f64::from_bits(cell.load(Ordering::Relaxed));
         let mut looks = 0..MAX_LOOKS;
-        while value.to_bits() == layout::MOVED_GAUGE_BITS && looks.next().is_some() {
-            self.look_for_move();
+        while value.to_bits() == layout::MOVED_GAUGE_BITS
+            && looks.next().is_some()
+            && self.look_for_move()
+        {
             cell = self.cell(index);
             // ORDERING: as above.
             value = f64::from_bits(cell.load(Ordering::Relaxed));
         }
         let kept = &self.kept[index];
-        if self.kind == Kind::Shared && !self.is_removed() {
-            let _section = fork::enter();
+        if self.kind == Kind::Shared
+            && !self.is_removed()
+            // A signal handler is told what the newest segment holds.
+            && let Some(_section) = fork::enter_unless_handling()
+        {
             let store = self.store.upgrade();
             let total = store.and_then(|store| store.lock().total(self, index));
             if let Some(total) = total {

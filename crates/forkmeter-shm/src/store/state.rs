@@ -5,6 +5,7 @@ mod leave;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::segment::Found;
 pub(super) struct State {
     generation: u64,
     clock: Clock,
+    has_late_counts: Arc<AtomicBool>,
     families: Vec<Family>,
     by_name: HashMap<Arc<str>, usize>,
     wanted: Option<PathBuf>,
@@ -62,10 +64,11 @@ struct Family {
 }
 
 impl State {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, has_late_counts: Arc<AtomicBool>) -> Self {
         Self {
             generation: process::generation(),
             clock,
+            has_late_counts,
             families: Vec::new(),
             by_name: HashMap::new(),
             wanted: None,
@@ -301,8 +304,10 @@ impl State {
         let epoch = process::epoch();
         self.follow(&shared.options);
         self.look_for_deletions(&shared.hints);
-        if !series.is_removed()
-            && (!series.is_published() || series.is_left())
+        if series.is_published() && !series.is_left() {
+            // A signal handler may have counted there before.
+            series.move_kept();
+        } else if !series.is_removed()
             && let Some(known) = series.this()
         {
             self.publish_or_keep(&known);
@@ -313,6 +318,7 @@ impl State {
     /// Follows forks and changes of the directory, publishes what is kept, and repairs deleted files.
     pub(super) fn refresh(&mut self, options: &Options) {
         self.follow(options);
+        self.take_late_counts();
         self.repair();
         self.retry();
         self.write_declarations();

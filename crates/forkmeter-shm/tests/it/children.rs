@@ -85,6 +85,15 @@ impl Child {
         status
     }
 
+    /// Returns the raw status of a child that has ended; then it must not be used any more.
+    pub(crate) fn try_wait(&self) -> Option<i32> {
+        let mut status = 0;
+        // SAFETY: `status` outlives the call.
+        let ended = unsafe { libc::waitpid(self.0, &raw mut status, libc::WNOHANG) };
+        assert!(ended >= 0, "{}", std::io::Error::last_os_error());
+        (ended == self.0).then_some(status)
+    }
+
     /// Kills the child and waits until it is gone.
     pub(crate) fn kill(self) {
         self.signal(libc::SIGKILL);

@@ -20,5 +20,6 @@ mod process;
 mod reader;
 mod reader_files;
 mod resets;
+mod signals;
 mod store;
 mod support;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use forkmeter_core::{Descriptor, MetricType};
@@ -45,12 +46,13 @@ impl State {
             // A lone process that forks: parent and child go on with copies, as memory does.
             return;
         }
+        // As it is now: a change of the directory that is noticed next begins another one.
+        let epoch = process::epoch();
         self.retry_at = None;
         self.reported_kept = 0;
         self.forget_lists();
         let all = self.all_series();
         for series in &all {
-            series.forget_kept();
             if !is_shared(&series.descriptor) && series.descriptor.kind != MetricType::StateSet {
                 series.start_over();
             }
@@ -61,9 +63,14 @@ impl State {
             self.note(taken);
             self.attach_child(&all);
         }
-        let is_unpublished = |series: &&Arc<Series>| !series.is_published() && !series.is_left();
-        for series in all.iter().filter(is_unpublished) {
-            self.publish_or_keep(series);
+        for series in &all {
+            if !series.is_published() && !series.is_left() {
+                self.publish_or_keep(series);
+            }
+            // Signal handlers need not wait for its own next look.
+            if series.is_published() && !series.is_left() {
+                series.set_epoch(epoch);
+            }
         }
     }
 
@@ -101,12 +108,40 @@ impl State {
         }
     }
 
+    /// Forgets what memory holds for the directory before, or for the parent. A series that is in neither list has in
+    /// memory only what signal handlers counted since.
     fn forget_lists(&mut self) {
         for series in self.unpublished.drain(..) {
             series.list_as_kept(false);
+            series.forget_kept();
         }
-        self.draining.clear();
+        // ORDERING: a hint. Where both came together, what was counted late here outweighs what a thread counted for
+        // the directory before, in the moment between reading where that was and counting.
+        let has_late_counts = self.has_late_counts.load(Ordering::Relaxed);
+        for (series, _) in self.draining.drain(..) {
+            if !has_late_counts {
+                series.forget_kept();
+            }
+        }
         self.rewritten.clear();
+    }
+
+    /// Moves to where it belongs what signal handlers counted in memory while they could not look.
+    pub(super) fn take_late_counts(&mut self) {
+        // ORDERING: a hint; what is counted after it was taken back is seen at the next look at the series.
+        if !self.has_late_counts.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        for series in self.all_series() {
+            if !series.has_kept() {
+                continue;
+            }
+            if series.is_published() && !series.is_left() {
+                series.move_kept();
+            } else if self.wanted.is_some() {
+                self.publish_or_keep(&series);
+            }
+        }
     }
 
     /// Opens the wanted directory and publishes what is kept, unless that failed a moment ago.
