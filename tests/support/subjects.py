@@ -329,6 +329,13 @@ class Subjects:
 
     def _collecting(self) -> dict[str, Operation]:
         return {
+            "Counter.value": self.counter.value,
+            "Gauge.value": lambda: self.gauges.value(self._name()),
+            "Summary.value": lambda: self.summary.value(self._name()),
+            "Histogram.value": lambda: self.histogram.value(self._name()),
+            "Info.value": self.info.value,
+            "Enum.value": self.state.value,
+            "MetricWrapperBase.label_sets": self.counters.label_sets,
             "CollectorRegistry.collect": lambda: list(forkmeter.REGISTRY.collect()),
             "RestrictedRegistry.collect": lambda: list(
                 forkmeter.REGISTRY.restricted_registry(["plain_total", "levels"]).collect()
