@@ -384,6 +384,8 @@ fn workers_that_are_killed_while_segments_are_folded_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let metrics = directory.path().join("metrics");
     let log = directory.path().join("log");
+    // Looked into before the first worker has had the time to make it.
+    fs::create_dir(&metrics).unwrap();
     fs::create_dir(&log).unwrap();
     let mut started = 0;
     let mut start = || {
