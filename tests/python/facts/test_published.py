@@ -73,7 +73,6 @@ def test_every_worker_shows_all_of_them(start: Start) -> None:
 def test_values_are_at_most_a_second_old(start: Start) -> None:
     first, second = start(), start()
     second.run(
-        "import threading\n"
         "class Clock:\n"
         "    def collect(self):\n"
         "        from forkmeter.metrics_core import GaugeMetricFamily\n"
@@ -81,15 +80,16 @@ def test_values_are_at_most_a_second_old(start: Start) -> None:
         "forkmeter.REGISTRY.register(Clock())"
     )
     wait_for(first.scrape, "now_seconds", {second.pid})
-    ages = []
-    for _ in range(30):
-        samples = first.scrape()
-        ages.append(time.time() - by_pid(samples, "now_seconds")[second.pid])
-        time.sleep(0.1)
-    # A busy machine may run nothing for a while; the best of many looks has to be young all the same.
-    assert min(ages) < 1
-    values = {round(age, 1) for age in ages}
-    assert len(values) > 1, "it is never published again"
+    ages: dict[float, float] = {}
+
+    def was_seen_four_times() -> bool:
+        now = by_pid(first.scrape(), "now_seconds")[second.pid]
+        ages[now] = time.time() - now
+        return len(ages) >= 4
+
+    until(was_seen_four_times, "it is not published again")
+    # A busy machine may run nothing for a while; but not always.
+    assert min(list(ages.values())[1:]) < 1
 
 
 def test_custom_collectors_are_shown_by_worker_or_as_they_ask(start: Start) -> None:
@@ -256,13 +256,17 @@ def test_a_fork_waits_neither_for_ever_nor_in_the_middle_of_a_collector(start: S
     worker = start()
     worker.run(
         "import threading\n"
+        "from forkmeter import _keeper\n"
+        # It is in the collector nearly all the time.
+        "_keeper._INTERVAL_SECONDS, _keeper._MAX_SHARE = 0.001, 1.0\n"
         "lock = threading.Lock()\n"
         "class Locking:\n"
         "    def collect(self):\n"
         "        with lock:\n"
         "            time.sleep(0.02)\n"
         "        return []\n"
-        "forkmeter.REGISTRY.register(Locking())"
+        "forkmeter.REGISTRY.register(Locking())\n"
+        "time.sleep(1)"
     )
     codes = worker.run(
         "import sys\n"
@@ -273,6 +277,8 @@ def test_a_fork_waits_neither_for_ever_nor_in_the_middle_of_a_collector(start: S
         "    if not child:\n"
         "        os._exit(0 if lock.acquire(timeout=5) else 1)\n"
         "    codes.append(os.waitpid(child, 0)[1])\n"
+        "    if codes[-1]:\n"
+        "        break\n"
         "answer = codes"
     )
     assert codes == [0] * 60
@@ -373,12 +379,14 @@ def test_no_counter_of_a_worker_falls_back_whoever_answers(start: Start) -> None
     workers = [start() for _ in range(3)]
     for worker in workers:
         worker.run(
-            "import itertools, threading\n"
+            "import itertools, random, threading\n"
             "class Rising:\n"
             "    count = itertools.count()\n"
             "    def collect(self):\n"
             "        from forkmeter.metrics_core import CounterMetricFamily\n"
-            "        return [CounterMetricFamily('rising', 'Rises.', value=next(self.count))]\n"
+            "        value = next(self.count)\n"
+            "        time.sleep(random.random() / 100)\n"
+            "        return [CounterMetricFamily('rising', 'Rises.', value=value)]\n"
             "forkmeter.REGISTRY.register(Rising())\n"
             # Other threads collect all the time, so that collections overlap.
             "def collect():\n"
