@@ -5,8 +5,10 @@ from __future__ import annotations
 import forkmeter.fastapi
 import forkmeter.http
 import forkmeter.starlette
+import forkmeter.wsgi
 
-from typing import Any, Literal, Optional
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from fastapi import FastAPI
 from forkmeter import REGISTRY
@@ -14,6 +16,9 @@ from forkmeter.http import FORKMETER, INSTRUMENTATOR, STARLETTE_EXPORTER, Exchan
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import assert_type
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def code(exchange: Exchange) -> Optional[str]:
@@ -44,6 +49,21 @@ def applications() -> None:
     other = Starlette()
     other.add_middleware(forkmeter.starlette.PrometheusMiddleware, names=FORKMETER)
     forkmeter.starlette.expose(other)
+
+
+def wsgi(app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+    middleware = forkmeter.wsgi.PrometheusMiddleware(
+        app,
+        names="starlette_exporter",
+        without=["in_progress"],
+        status="code",
+        exclude_paths=["/health*"],
+        labels={"region": "eu", "client": code},
+        exemplars=False,
+        route=lambda environ: environ.get("my.route"),
+    )
+    body: Iterable[bytes] = middleware(environ, start_response)
+    assert body
 
 
 async def by_hand(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
