@@ -34,16 +34,6 @@ def to_metric(family: Metric | NativeFamily) -> Metric:
 def collect_own() -> list[NativeFamily]:
     """Returns what all workers of this process's directory counted; logs once what could not be read."""
     families, errors = _forkmeter.collect_store()
-    report(errors)
-    return families
-
-
-def report(errors: list[str]) -> None:
-    """Logs each error once.
-
-    Args:
-        errors: Say what could not be read.
-    """
     for error in errors:
         if error not in _reported:
             _reported.add(error)
@@ -51,15 +41,16 @@ def report(errors: list[str]) -> None:
             import logging
 
             logging.getLogger("forkmeter").warning("left out of a scrape: %s", error)
+    return families
 
 
 def stands_in_directory(collector: Any) -> bool:
     """Tells whether a collector is a metric whose values are in the directory, and nowhere else."""
-    if not isinstance(collector, _forkmeter.NativeMetric) or not collector._is_declared:
-        return False
-    own_samples = vars(collector).get("_child_samples")
-    # The function of a gauge is called, and what it returns put into the directory.
-    return own_samples is None or own_samples is vars(collector).get("_function_samples")
+    return (
+        isinstance(collector, _forkmeter.NativeMetric)
+        and collector._is_declared
+        and "_child_samples" not in vars(collector)
+    )
 
 
 def is_collector_of_own(collector: Any) -> bool:

@@ -56,43 +56,6 @@ def collect_store() -> tuple[list[NativeFamily], list[str]]:
 def collect_directory(path: str) -> list[NativeFamily]:
     """Reads any directory."""
 
-def make_family(
-    name: str,
-    help: str,
-    kind: str,
-    unit: str,
-    samples: Sequence[tuple[str, Sequence[tuple[str, str]], float, float | tuple[int, int] | None, Exemplar | None]],
-) -> NativeFamily:
-    """Makes a family of its parts."""
-
-def begin_publishing() -> int:
-    """Returns a number for the collection that begins now."""
-
-def publish(ticket: int, families: Sequence[tuple[NativeFamily, str]], is_all: bool) -> tuple[bool, str | None]:
-    """Publishes what only this process can compute, each family with its mode: all, or in place of the same names.
-
-    Does nothing where another collection was published since this one began, as some of that may be newer. Returns
-    whether what is published now was collected since then, and why it cannot be written, if so.
-    """
-
-def collect_published() -> tuple[list[NativeFamily], list[str]]:
-    """Merges what this process published last with what other live workers did; also what could not be read."""
-
-def set_keeper(run: Callable[[], None]) -> None:
-    """Says what the thread runs that publishes."""
-
-def start_keeper() -> None:
-    """Starts that thread where values are shared and there is none yet."""
-
-def want_keeper() -> None:
-    """Has the next use of a metric start that thread, since there is none any more."""
-
-def keeper_runs() -> None:
-    """Says that the thread runs."""
-
-def is_keeper_starting() -> bool:
-    """Tells whether the thread was started and has not said that it runs."""
-
 def follow_clock(namespace: dict[str, Any]) -> None:
     """Has timers read `default_timer` in a namespace, whenever something else than now stands there."""
 

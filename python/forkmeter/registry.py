@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
-from . import _directory, _keeper
+from . import _directory
 from ._forkmeter import NativeFamily
 from ._weak import WeakList
 from .metrics_core import Metric
@@ -170,7 +170,7 @@ class CollectorRegistry:
         if target_info is not None:
             yield target_info
         if self is REGISTRY and _directory.is_shared():
-            yield from _shared_families(collectors, of, is_all=True)
+            yield from _shared_families(collectors, of)
             return
         for collector in collectors:
             yield from of(collector)
@@ -267,7 +267,7 @@ class RestrictedRegistry:
             yield target_info
         families: Iterator[Family]
         if registry is REGISTRY and _directory.is_shared():
-            families = _shared_families(list(collectors), of, is_all=False)
+            families = _shared_families(list(collectors), of)
         else:
             families = (family for collector in collectors for family in of(collector))
         for family in families:
@@ -302,32 +302,16 @@ def _collect_to_write(collector: Any) -> Iterable[Family]:
     return collector.collect() if families is None else families
 
 
-def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> Iterator[Family]:
+def _shared_families(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
     """Yields what all workers counted, in place of what this one did, and the families of other collectors.
 
     Args:
-        collectors: Collectors of the default registry.
+        collectors: The collectors of the default registry.
         of: Asks a collector.
-        is_all: Whether these are all of them.
     """
-    # Most processes never share anything.
-    from . import _published
-
-    collectors = [collector for collector in collectors if not _directory.is_collector_of_own(collector)]
-    _keeper.start()
-    _published.set_gauges()
-    own = _published.ask(collectors, of, is_all=is_all)
     merged = {family.name: family for family in _directory.collect_own()}
-    published = {family.name: family for family in _published.collect()}
     for collector in collectors:
-        if collector in own:
-            for name in own[collector]:
-                pair = merged.pop(name, None), published.pop(name, None)
-                # What other value classes keep in the directory is merged there; a metric of ours with samples of
-                # its own has none there that count.
-                found = pair[1] or pair[0] if getattr(collector, "_is_declared", False) else pair[0] or pair[1]
-                if found is not None:
-                    yield found
+        if _directory.is_collector_of_own(collector):
             continue
         family = merged.pop(collector._name, None) if _directory.stands_in_directory(collector) else None
         if family is not None:
@@ -335,7 +319,7 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool)
         else:
             yield from of(collector)
     elsewhere = _names_of_other_registries()
-    for name, family in {**published, **merged}.items():
+    for name, family in merged.items():
         if name not in elsewhere:
             yield family
 

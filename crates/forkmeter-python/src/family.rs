@@ -25,13 +25,6 @@ impl From<MetricFamily> for NativeFamily {
     }
 }
 
-impl NativeFamily {
-    /// Returns the family.
-    pub(crate) fn model(&self) -> &Arc<MetricFamily> {
-        &self.0
-    }
-}
-
 #[pymethods]
 impl NativeFamily {
     #[getter]

@@ -21,12 +21,10 @@ mod family;
 mod http;
 mod inprogress_tracker;
 mod interpreter;
-mod keeper;
 mod kinds;
 mod metric;
 mod mode;
 mod names;
-mod published;
 mod series;
 mod shared;
 mod testing;
@@ -53,15 +51,11 @@ mod _forkmeter {
     #[pymodule_export]
     use super::inprogress_tracker::InprogressTracker;
     #[pymodule_export]
-    use super::keeper::{is_keeper_starting, keeper_runs, set_keeper, start_keeper, want_keeper};
-    #[pymodule_export]
     use super::kinds::{NativeCounter, NativeGauge, NativeHistogram, NativeStates, NativeSummary};
     #[pymodule_export]
     use super::metric::NativeMetric;
     #[pymodule_export]
     use super::mode::{directory, set_directory, uses_deprecated_variable};
-    #[pymodule_export]
-    use super::published::{begin_publishing, collect_published, make_family, publish};
     #[pymodule_export]
     use super::shared::{refresh, remove_series, status, workers};
     #[pymodule_export]

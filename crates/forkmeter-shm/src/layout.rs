@@ -29,8 +29,6 @@ pub const STATES_FILE: &str = "forkmeter.states";
 pub const EXEMPLARS_FILE: &str = "forkmeter.exemplars";
 /// The name of the journal of an unfinished retirement.
 pub const FOLD_FILE: &str = "forkmeter.fold";
-/// What the names of the files begin with in which workers publish what only they can compute.
-pub const PUBLISHED_PREFIX: &str = "forkmeter.published.";
 /// What the names of all side files begin with.
 pub const SIDE_FILE_PREFIX: &str = "forkmeter.";
 

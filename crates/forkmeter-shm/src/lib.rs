@@ -10,7 +10,6 @@ pub mod key;
 pub mod layout;
 mod map;
 pub mod process;
-pub mod published;
 pub mod reader;
 mod segment;
 pub mod side;

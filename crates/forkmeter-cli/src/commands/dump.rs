@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use forkmeter_core::{Exemplar, LabelSet, MetricFamily, Sample};
-use forkmeter_shm::published;
 use forkmeter_shm::reader::{DirectoryReader, FileReport, FileState};
 use serde::{Serialize, Serializer};
 
@@ -50,8 +49,7 @@ enum Format {
 /// Reads the directory, warns of bad files and prints the rest.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_directory(&args.directory)?;
-    let mut snapshot = DirectoryReader::new(&args.directory).read();
-    published::add_to(&mut snapshot, &args.directory);
+    let snapshot = DirectoryReader::new(&args.directory).read();
     warn_of_bad_files(&snapshot.report.files);
     let exposition = match args.format {
         Format::Text => exposition::text(&snapshot.families),

@@ -2,7 +2,6 @@
 
 mod collect;
 mod hints;
-mod publish;
 mod series;
 mod state;
 

@@ -22,7 +22,7 @@ const HANDLES_OF_A_NEW_SERIES: usize = 3;
 
 impl State {
     /// Notices that this is a forked child, and that another directory is wanted.
-    pub(in crate::store) fn follow(&mut self, options: &Options) {
+    pub(super) fn follow(&mut self, options: &Options) {
         let generation = process::generation();
         if self.generation != generation {
             self.generation = generation;
