@@ -143,7 +143,8 @@ class MultiProcessCollector:
 
     def collect(self) -> Iterable[Metric]:
         """Returns the merged families of the directory."""
-        if type(self).merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ:
+        is_patched = type(self).merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ
+        if is_patched or _is_value_class_foreign():
             files = glob.glob(os.path.join(self._path, "*.db"))
             return self.merge(files, accumulate=True)
         return [_directory.to_metric(family) for family in _forkmeter.collect_directory(os.fspath(self._path))]
@@ -153,7 +154,14 @@ class MultiProcessCollector:
         cls = MultiProcessCollector
         if type(self) is not cls or (cls.collect, cls.merge, cls._read_metrics) != (_COLLECT, _MERGE, _READ):
             return None
+        if _is_value_class_foreign():
+            return None
         return _forkmeter.collect_directory(os.fspath(self._path))
+
+
+def _is_value_class_foreign() -> bool:
+    """Tells whether a program keeps values in the official client's way: then the files are all that there is."""
+    return values.ValueClass is not values.NativeValueClass
 
 
 _COLLECT = MultiProcessCollector.collect
