@@ -49,8 +49,10 @@ def sum_without(times: dict[str, int], others: set[str]) -> int:
 def main() -> None:
     """Prints both times and fails where ours is more than a third."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--forkmeter", required=True, help="interpreter that has forkmeter")
-    parser.add_argument("--official", required=True, help="interpreter that has prometheus_client")
+    parser.add_argument("--forkmeter", required=True, type=os.path.abspath, help="interpreter that has forkmeter")
+    parser.add_argument(
+        "--official", required=True, type=os.path.abspath, help="interpreter that has prometheus_client"
+    )
     options = parser.parse_args()
     sides = {"prometheus_client": options.official, "forkmeter": options.forkmeter}
     runs: dict[str, list[dict[str, int]]] = {module: [] for module in sides}
