@@ -2,7 +2,7 @@
 //!
 //! A store interns a series and hands out its [`Slots`]; metric kinds add to, set and read them; the registry
 //! asks the store for everything it holds. The contract stands on the traits; every store is tested by the
-//! one suite in `testkit/store_suite.rs`.
+//! one suite in `testkit/store_suite`.
 
 mod heap;
 

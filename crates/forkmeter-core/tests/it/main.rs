@@ -6,7 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a test says so where it is skipped")]
 #![allow(clippy::float_cmp, reason = "counts are exact")]
 
-#[path = "../../../../testkit/store_suite.rs"]
+#[path = "../../../../testkit/store_suite/mod.rs"]
 mod store_suite;
 
 #[path = "../../../../testkit/fuzz_replay.rs"]

@@ -8,7 +8,7 @@
 
 #[path = "../../../../testkit/fuzz_replay.rs"]
 mod fuzz_replay;
-#[path = "../../../../testkit/store_suite.rs"]
+#[path = "../../../../testkit/store_suite/mod.rs"]
 mod store_suite;
 
 mod children;

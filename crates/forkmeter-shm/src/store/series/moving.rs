@@ -1,0 +1,197 @@
+//! Moves a handle between its file and its own memory, and between files.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use forkmeter_core::store::{Slots as _, add_to_cell};
+
+use super::marks::{add_to_gauge, mark_slot_removed};
+use super::{Extra, Kind, Left, Series};
+use crate::directory::{DRAIN, Place};
+use crate::layout;
+use crate::map::{CellRef, timestamp_of};
+use crate::segment::Found;
+
+impl Series {
+    /// Points the handle to where the series stands now, and moves there what memory holds.
+    pub(in crate::store) fn publish(&self, place: &Place) {
+        // ORDERING: read and written under the store's lock only.
+        let is_asked_for = !self.is_left.swap(false, Ordering::Relaxed);
+        self.turn(place);
+        if place.slots.iter().all(|found| !found.is_new) {
+            if is_asked_for {
+                self.revive();
+            }
+        } else if place.slots.iter().any(Found::has_value) {
+            // It starts with a value that was set before it had a place.
+            self.stamp_gauge(place.slots[0].cell);
+        }
+        self.move_kept();
+    }
+
+    /// Moves into the file what memory holds, and what was counted late where the series was before.
+    pub(in crate::store) fn move_kept(&self) {
+        self.extra().left.retain(|left| {
+            // ORDERING: the swap makes sure that each counted value is moved once.
+            let value = f64::from_bits(left.cell.swap(0, Ordering::AcqRel));
+            add_to_cell(&self.kept[left.index], value);
+            left.since.elapsed() < DRAIN
+        });
+        for (index, cell) in self.cells.iter().enumerate() {
+            let Some(cell) = cell.get() else { continue };
+            // ORDERING: a look; the swap in `take_kept` decides.
+            if self.kept[index].load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let value = self.take_kept(index);
+            match self.kind {
+                Kind::Shared => add_to_cell(cell, value),
+                Kind::Gauge | Kind::MostRecentGauge => {
+                    // Moves are made under the store's lock, which the caller holds.
+                    let _ = add_to_gauge(cell, value);
+                    self.stamp_gauge(cell);
+                }
+                // ORDERING: a lone value.
+                Kind::State => cell.store(value.to_bits(), Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// Lets the handle look up its cells anew before it counts: their segment was sealed.
+    pub(in crate::store) fn start_leaving(&self) {
+        let created = self.created_seconds();
+        // ORDERING: a lone value.
+        self.kept_created_bits
+            .store(created.to_bits(), Ordering::Relaxed);
+        // ORDERING: as in `publish`.
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets go of the cells in a sealed segment, where they are not looked up anew yet. What they hold stays.
+    pub(in crate::store) fn leave(&self) {
+        for cell in &self.cells {
+            cell.turn(None);
+        }
+        let mut extra = self.extra();
+        extra.value_offsets.clear();
+        extra.segment_inode = 0;
+        extra.mapping = None;
+    }
+
+    /// Points the handle to where its values were moved to.
+    pub(in crate::store) fn turn(&self, place: &Place) {
+        for (cell, found) in self.cells.iter().zip(&place.slots) {
+            cell.turn(Some(found.cell));
+        }
+        self.remember(place);
+    }
+
+    fn remember(&self, place: &Place) {
+        let mut extra = self.extra();
+        extra.value_offsets = place.slots.iter().map(|found| found.value_offset).collect();
+        extra.segment_inode = place.slots.first().map_or(0, |found| found.segment_inode);
+        extra.mapping = Some(Arc::clone(&place.mapping));
+    }
+
+    /// Takes the series back out of its file, values included: the file was deleted.
+    ///
+    /// A shared slot is emptied, so that of all workers that do this each value is taken by one.
+    pub(in crate::store) fn withdraw(&self) {
+        // ORDERING: as in `publish`.
+        self.is_left.store(false, Ordering::Relaxed);
+        let mapping = self.extra().mapping.take();
+        // A gauge's file may still be there, where a zero would count.
+        let nothing = match self.kind {
+            Kind::Gauge | Kind::MostRecentGauge => layout::REMOVED_GAUGE_BITS,
+            Kind::Shared | Kind::State => 0,
+        };
+        for (index, (cell, kept)) in self.cells.iter().zip(&self.kept).enumerate() {
+            let Some(before) = cell.turn(None) else {
+                continue;
+            };
+            if self.kind == Kind::Shared {
+                let created = timestamp_of(before);
+                // ORDERING: lone values.
+                let created = f64::from_bits(created.load(Ordering::Relaxed)).abs();
+                self.kept_created_bits
+                    .store(created.to_bits(), Ordering::Relaxed);
+                self.extra().left.push(Left {
+                    index,
+                    cell: before,
+                    _mapping: mapping.clone(),
+                    since: Instant::now(),
+                });
+            }
+            // ORDERING: the swap makes sure that each counted value is moved once.
+            let value = f64::from_bits(before.swap(nothing, Ordering::AcqRel));
+            match self.kind {
+                Kind::Gauge | Kind::MostRecentGauge if layout::is_removed_gauge(value) => {}
+                // Its values are in a new file.
+                _ if layout::is_moved_gauge(value) => {}
+                // ORDERING: a lone value.
+                Kind::State => kept.store(value.to_bits(), Ordering::Relaxed),
+                _ => add_to_cell(kept, value),
+            }
+        }
+    }
+
+    /// Starts over as a series of now: its file was deleted, which is a reset.
+    pub(in crate::store) fn start_anew(&self) {
+        self.start_over();
+        self.forget_kept();
+        // ORDERING: a lone value.
+        self.kept_created_bits
+            .store(self.now().to_bits(), Ordering::Relaxed);
+    }
+
+    /// Lets go of the file and of what was counted there: the store moved to another directory, or this is a child and
+    /// the values are the parent's. What memory holds was counted since, by a signal handler.
+    pub(in crate::store) fn start_over(&self) {
+        for cell in &self.cells {
+            cell.turn(None);
+        }
+        // ORDERING: as in `publish`.
+        self.is_left.store(false, Ordering::Relaxed);
+        let mut extra = self.extra();
+        *extra = Extra {
+            info: extra.info.take(),
+            ..Extra::default()
+        };
+    }
+
+    /// Points the handle to memory of its own, for ever, and marks its shared slots: the series was removed.
+    pub(in crate::store) fn remove(&self) {
+        // ORDERING: read under the store's lock only.
+        self.is_removed.store(true, Ordering::Relaxed);
+        let now = self.now();
+        for (cell, kept) in self.cells.iter().zip(&self.kept) {
+            let before = cell.turn(None);
+            // ORDERING: lone values.
+            kept.store(0, Ordering::Relaxed);
+            if matches!(self.kind, Kind::Shared | Kind::State)
+                && let Some(before) = before
+            {
+                mark_slot_removed(before, now);
+            }
+        }
+        *self.extra() = Extra::default();
+    }
+
+    /// Takes the removed mark from the slots: somebody asked for the series again.
+    fn revive(&self) {
+        for cell in self.cells.iter().filter_map(CellRef::get) {
+            let timestamp = timestamp_of(cell);
+            // ORDERING: lone values.
+            let relaxed = Ordering::Relaxed;
+            if matches!(self.kind, Kind::Gauge | Kind::MostRecentGauge) {
+                let removed = layout::REMOVED_GAUGE_BITS;
+                if cell.compare_exchange(removed, 0, relaxed, relaxed).is_ok() {
+                    timestamp.store(0, relaxed);
+                }
+            } else if f64::from_bits(timestamp.load(Ordering::Relaxed)) < 0.0 {
+                timestamp.store(self.now().to_bits(), Ordering::Relaxed);
+            }
+        }
+    }
+}
