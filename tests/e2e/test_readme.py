@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import re
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def ask(port: int, path: str) -> str:
         return response.read().decode()
     finally:
         connection.close()
+
+
+def starts(scrapes: list[str]) -> set[str]:
+    """Returns when the processes that answered were started, which each says of itself."""
+    return set(re.findall(r"^process_start_time_seconds (\S+)", "\n".join(scrapes), re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -63,8 +69,12 @@ def test_the_service_counts_over_all_workers(tmp_path: Path, server: str) -> Non
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda number: ask(port, f"/hello/{number % 7}"), range(REQUESTS)))
             assert answers[:2] == ['{"hello":"0"}', '{"hello":"1"}']
-            scrapes = list(pool.map(lambda _: ask(port, "/metrics/"), range(40)))
+            scrapes: list[str] = []
+            deadline = time.monotonic() + 30
+            while len(starts(scrapes)) < 2 and time.monotonic() < deadline:
+                scrapes += pool.map(lambda _: ask(port, "/metrics/"), range(40))
     finally:
         service.stop()
     wanted = f'http_requests_total{{method="GET",route="/hello/{{name}}"}} {REQUESTS}.0\n'
     assert all(wanted in text for text in scrapes)
+    assert len(starts(scrapes)) > 1, "one worker answered every scrape"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PROGRAM = Path(__file__).parent.parent / "python" / "safety" / "program.py"
 # Far more than any scenario needs; what hangs is ended by an alarm of its own. Shorter than the limit of the tests, so
 # that the output is shown.
-LIMIT_SECONDS = 850
+LIMIT_SECONDS = 500
 # The last values of 64 dead workers are kept (`all`), and some have died since anybody tidied up.
 MAX_FILES = 200
 
