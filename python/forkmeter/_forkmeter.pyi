@@ -54,7 +54,10 @@ def collect_store() -> tuple[list[NativeFamily], list[str]]:
     """Reads what the process's own directory holds; also returns what could not be read."""
 
 def collect_directory(path: str) -> list[NativeFamily]:
-    """Reads any directory."""
+    """Reads any directory, and what of this process is not in it yet, if it is its own."""
+
+def read_directory(path: str) -> list[NativeFamily]:
+    """Reads what the files of a directory hold."""
 
 def follow_clock(namespace: dict[str, Any]) -> None:
     """Has timers read `default_timer` in a namespace, whenever something else than now stands there."""

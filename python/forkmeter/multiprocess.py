@@ -143,25 +143,23 @@ class MultiProcessCollector:
 
     def collect(self) -> Iterable[Metric]:
         """Returns the merged families of the directory."""
-        is_patched = type(self).merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ
-        if is_patched or _is_value_class_foreign():
+        if type(self).merge is not _MERGE or MultiProcessCollector._read_metrics is not _READ:
             files = glob.glob(os.path.join(self._path, "*.db"))
             return self.merge(files, accumulate=True)
-        return [_directory.to_metric(family) for family in _forkmeter.collect_directory(os.fspath(self._path))]
+        return [_directory.to_metric(family) for family in self._read()]
 
     def _native_families(self) -> list[NativeFamily] | None:
         """Returns the merged families in their native form, unless somebody decides how they are merged."""
         cls = MultiProcessCollector
         if type(self) is not cls or (cls.collect, cls.merge, cls._read_metrics) != (_COLLECT, _MERGE, _READ):
             return None
-        if _is_value_class_foreign():
-            return None
-        return _forkmeter.collect_directory(os.fspath(self._path))
+        return self._read()
 
-
-def _is_value_class_foreign() -> bool:
-    """Tells whether a program keeps values in the official client's way: then the files are all that there is."""
-    return values.ValueClass is not values.NativeValueClass
+    def _read(self) -> list[NativeFamily]:
+        # Who keeps values in the official client's way has them in files, and nowhere else.
+        is_foreign = values.ValueClass is not values.NativeValueClass
+        read = _forkmeter.read_directory if is_foreign else _forkmeter.collect_directory
+        return read(os.fspath(self._path))
 
 
 _COLLECT = MultiProcessCollector.collect

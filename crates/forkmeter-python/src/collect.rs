@@ -30,16 +30,22 @@ pub(crate) fn collect_store(py: Python<'_>) -> (Vec<NativeFamily>, Vec<String>) 
     )
 }
 
-/// Reads any directory.
+/// Reads any directory, and what of this process is not in it yet, if it is its own.
 #[pyfunction]
 pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
-    shared::publish_waiting(py);
+    // Not the one that the store has open: it may not have followed yet.
+    let is_own = py.detach(|| mode::resolve().is_some_and(|own| is_same(&own, &path)));
+    if is_own {
+        collect_store(py).0
+    } else {
+        read_directory(py, path)
+    }
+}
+
+/// Reads what the files of a directory hold.
+#[pyfunction]
+pub(crate) fn read_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
     let families = py.detach(|| {
-        // Not the one that the store has open: it may not have followed yet.
-        let own = mode::resolve();
-        if own.as_ref().is_some_and(|own| is_same(own, &path)) {
-            return shared::store().collect().families;
-        }
         let _section = fork::enter();
         let reader = reader(path);
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);

@@ -39,7 +39,7 @@ mod _forkmeter {
     #[pymodule_export]
     use super::clock::follow_clock;
     #[pymodule_export]
-    use super::collect::{collect_directory, collect_store};
+    use super::collect::{collect_directory, collect_store, read_directory};
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]

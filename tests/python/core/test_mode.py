@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import forkmeter
 import pytest
-from forkmeter import Counter, Enum, Gauge, Histogram, Info
+from forkmeter import Counter, Enum, Gauge, Histogram, Info, values
 from forkmeter.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
@@ -55,6 +55,26 @@ def test_a_variable_that_goes_leaves_a_lone_process(tmp_path: Path, monkeypatch:
     second = Counter("twice_total", "help", registry=None)
     first.inc()
     assert second._value.get() == 0
+
+
+def test_what_a_foreign_value_class_keeps_is_all_that_its_collector_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "a"))
+    native = Counter("native_total", "help", registry=None)
+    native.inc()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "b"))
+    monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue(lambda: 123))
+    Counter("foreign_total", "help", registry=None).inc(2)
+    registry = forkmeter.CollectorRegistry()
+    MultiProcessCollector(registry)
+    assert [family.name for family in registry.collect()] == ["foreign"]
+    assert forkmeter.generate_latest(registry).decode().splitlines()[2:] == ["foreign_total 2.0"]
+    monkeypatch.setattr(values, "ValueClass", values.NativeValueClass)
+    native.inc(3)
+    assert {family.name for family in registry.collect()} == {"foreign", "native"}
 
 
 def test_files_that_are_deleted_come_back_with_what_was_counted(shared: Path) -> None:

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use forkmeter_core::store::Store;
-use forkmeter_core::{LabelSet, MetricType, MultiprocessMode};
+use forkmeter_core::{Descriptor, LabelSet, MetricType, MultiprocessMode};
 use forkmeter_shm::{Directory, Options, ShmStore};
 
 use crate::children::{descriptor, gauge, store_in, value};
@@ -200,6 +200,59 @@ fn the_store_follows_the_directory() {
     store.refresh();
     counter.add(0, 1.0);
     assert_eq!(counter.get(0), 1.0);
+}
+
+#[test]
+fn what_nobody_uses_any_more_stays_in_the_directory_before() {
+    static WANTED: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    *WANTED.lock().unwrap() = Some(first.path().to_owned());
+    let store = ShmStore::new(Options::new(Directory::Follow(|| {
+        WANTED.lock().unwrap().clone()
+    })));
+    let make = |kind, name| {
+        Arc::new(Descriptor {
+            label_names: Vec::new().into(),
+            ..(*descriptor(kind, name)).clone()
+        })
+    };
+    let facts = make(MetricType::Info, "used_facts");
+    let used = store.intern(&make(MetricType::Counter, "used"), &[]);
+    let declared = make(MetricType::Gauge, "declared");
+    store.declare(&declared);
+    store.set_info(&facts, &[], LabelSet::from_pairs([("version", "1")]));
+    {
+        store
+            .intern(&make(MetricType::Counter, "unused"), &[])
+            .add(0, 1.0);
+        store.set_info(
+            &make(MetricType::Info, "unused_facts"),
+            &[],
+            LabelSet::from_pairs([("version", "1")]),
+        );
+    }
+    let names = |store: &ShmStore| {
+        let mut names: Vec<String> = store
+            .collect()
+            .families
+            .iter()
+            .map(|family| family.name.to_string())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        names(&store),
+        ["declared", "unused", "unused_facts", "used", "used_facts"]
+    );
+    *WANTED.lock().unwrap() = Some(second.path().to_owned());
+    assert_eq!(names(&store), ["declared", "used", "used_facts"]);
+    used.add(0, 1.0);
+    assert_eq!(
+        names(&store_in(second.path())),
+        ["declared", "used", "used_facts"]
+    );
+    assert_eq!(names(&store_in(first.path())).len(), 5);
 }
 
 #[test]

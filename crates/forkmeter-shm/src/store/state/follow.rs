@@ -17,8 +17,10 @@ use crate::store::{Directory, Options};
 
 /// How long to leave a directory alone after it could not be written.
 const RETRY: Duration = Duration::from_secs(1);
-/// The family's index and order, and the caller.
-const HANDLES_OF_A_NEW_SERIES: usize = 3;
+/// Its family's, and the caller's.
+const HANDLES_OF_A_NEW_SERIES: usize = HANDLES_OF_A_FAMILY + 1;
+/// The family's index and order.
+const HANDLES_OF_A_FAMILY: usize = 2;
 
 impl State {
     /// Notices that this is a forked child, and that another directory is wanted.
@@ -89,6 +91,9 @@ impl State {
         self.retry_side_files_at = None;
         self.forget_lists();
         self.undeclared = true;
+        if had_one {
+            self.forget_unused();
+        }
         let mut pending = Vec::new();
         for series in self.all_series() {
             if had_one {
@@ -106,6 +111,26 @@ impl State {
             }
             self.retry();
         }
+    }
+
+    /// Forgets the families and series that nobody can count on any more: they stay in the directory before.
+    fn forget_unused(&mut self) {
+        for family in &mut self.families {
+            // Facts are set without a handle: they live as long as their metric, which holds the descriptor.
+            let own_handles = 1 + family.order.len();
+            let has_metric = family.descriptor.kind == MetricType::Info
+                && Arc::strong_count(&family.descriptor) > own_handles;
+            let is_used = |series: &Arc<Series>| {
+                has_metric || Arc::strong_count(series) > HANDLES_OF_A_FAMILY
+            };
+            family.index.retain(|_, series| is_used(series));
+            // What left the index has one handle.
+            family.order.retain(is_used);
+        }
+        self.families
+            .retain(|family| !family.order.is_empty() || Arc::strong_count(&family.descriptor) > 1);
+        let names = self.families.iter().map(|family| &family.descriptor.name);
+        self.by_name = names.cloned().zip(0..).collect();
     }
 
     /// Forgets what memory holds for the directory before, or for the parent. A series that is in neither list has in
