@@ -99,6 +99,12 @@ bench-http: wheel
 	$(BUILD)/http/bin/python -m pip install --quiet --no-deps --requirement benches/requirements-http.txt $(BUILD)/wheel/*.whl
 	$(BUILD)/http/bin/python benches/http_fastapi.py
 
+.PHONY: bench-churn  ## time scrapes of a directory on which 10,000 workers lived and died against one that had one
+bench-churn: wheel $(BUILD)/demo.stamp
+	$(PYTHON) -m venv --clear $(BUILD)/churn
+	$(BUILD)/churn/bin/python -m pip install --quiet --no-deps $(BUILD)/wheel/*.whl
+	PYTHONPATH=tests $(BUILD)/churn/bin/python benches/worker_churn.py
+
 .PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz" >&2; exit 1; }

@@ -1,0 +1,100 @@
+"""Times scrapes of a directory on which thousands of workers lived and died against one that had a single worker.
+
+Both have the same series. They take turns, so that whatever else the machine does hits both:
+
+    PYTHONPATH=tests python benches/worker_churn.py --workers 10000
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Callable
+
+from forkmeter import CollectorRegistry, generate_latest
+from forkmeter.multiprocess import MultiProcessCollector
+
+from churn import generations
+
+ROUNDS = 400
+AIM = 1.1
+PROGRAMS = Path(generations.__file__).parent
+
+
+def prepare(directory: Path, *arguments: str) -> None:
+    """Lets workers count in a directory and die, and one more look at it, which puts away what they left.
+
+    Args:
+        directory: made here.
+        arguments: how many workers.
+    """
+    directory.mkdir()
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
+    for program in (["generations.py", *arguments], ["scraping.py"]):
+        command = [sys.executable, str(PROGRAMS / program[0]), *program[1:]]
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def scraper(directory: Path) -> Callable[[], bytes]:
+    """Returns what scrapes a directory again and again."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, directory)
+    return lambda: generate_latest(registry)
+
+
+def scrape_anew(directory: Path) -> bytes:
+    """Scrapes a directory as if for the first time."""
+    return scraper(directory)()
+
+
+def least_seconds(scrapes: dict[str, Callable[[], bytes]]) -> dict[str, float]:
+    """Returns for each scrape how long it takes where nothing disturbs it; they take turns."""
+    least = dict.fromkeys(scrapes, float("inf"))
+    for _ in range(ROUNDS):
+        for name, scrape in scrapes.items():
+            began = time.perf_counter()
+            scrape()
+            least[name] = min(least[name], time.perf_counter() - began)
+    return least
+
+
+def main() -> None:
+    """Prints times and ratios, and fails where one is above the aim."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=10_000, help="how many live and die")
+    options = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        directories = {"one": Path(folder, "one"), "many": Path(folder, "many")}
+        prepare(directories["one"], "--one", str(generations.ROUND))
+        prepare(directories["many"], str(options.workers))
+        lines = {
+            name: sorted(line.split(" ")[0] for line in scraper(path)().decode().splitlines())
+            for name, path in directories.items()
+        }
+        if lines["one"] != lines["many"]:
+            raise SystemExit("the two directories have different series")
+        for name, path in directories.items():
+            sizes = [file.stat().st_size for file in path.iterdir()]
+            print(f"{name}: {len(sizes)} files, {sum(sizes):,} bytes")
+        kinds: dict[str, dict[str, Callable[[], bytes]]] = {
+            "first scrape": {name: partial(scrape_anew, path) for name, path in directories.items()},
+            "repeated scrape": {name: scraper(path) for name, path in directories.items()},
+        }
+        for kind, scrapes in kinds.items():
+            least = least_seconds(scrapes)
+            ratio = least["many"] / least["one"]
+            failed |= ratio > AIM
+            print(
+                f"{kind}: {least['many'] * 1e6:.0f} us after {options.workers:,} workers,"
+                f" {least['one'] * 1e6:.0f} us after one: {ratio:.3f}, aim: at most {AIM}"
+            )
+    raise SystemExit(failed)
+
+
+if __name__ == "__main__":
+    main()
