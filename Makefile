@@ -14,9 +14,13 @@ BIN := $(VENV)/bin
 SKIPPED := $(abspath $(BUILD)/skipped)
 CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 1800
 PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
+# The package is the wheel's, not the one in this folder.
+SOAK_PYTEST := FORKMETER_BIN="$(abspath $(BUILD)/soak/bin/forkmeter)" $(BUILD)/soak/bin/python -m pytest \
+    --override-ini=pythonpath=". ../demo"
 PYTHON_SOURCES := python tests demo benches crates/forkmeter-cli/src/run
 
 # The oracle tests of the crates run the official client in this interpreter.
@@ -48,6 +52,15 @@ test-python: $(BUILD)/tests.stamp $(BUILD)/maturin.stamp
 	FORKMETER_BIN="$(CARGO_TARGET_DIR)/debug/forkmeter" \
 	FORKMETER_DRIVER="$(CARGO_TARGET_DIR)/debug/forkmeter-test-driver" FORKMETER_SKIPPED="$(SKIPPED)" \
 	    $(BIN)/python -m pytest $(or $(PYTEST_ARGS),tests)
+
+.PHONY: soak  ## on a release wheel: 10,000 workers, SOAK_SECONDS of random kills and deletions, each trap 1,000 times
+soak: wheel $(BUILD)/tests.stamp
+	$(PYTHON) -m venv --clear $(BUILD)/soak
+	$(BUILD)/soak/bin/python -m pip install --quiet --no-deps --requirement demo/requirements.txt \
+	    --requirement tests/requirements.txt $(BUILD)/wheel/*.whl
+	CHURN_WORKERS=10000 $(SOAK_PYTEST) tests/churn
+	SOAK_SECONDS=$(SOAK_SECONDS) $(SOAK_PYTEST) tests/soak
+	TRAPS_REPETITIONS=1000 $(SOAK_PYTEST) tests/traps
 
 .PHONY: wheel  ## the Python package, in .build/wheel
 wheel: $(BUILD)/maturin.stamp

@@ -95,7 +95,8 @@ class MultiProcessCollector:
         metrics: dict[str, Metric] = {}
         keys: dict[str, tuple[str, str, Labels, str]] = {}
         for path in files:
-            kind, *rest = os.path.basename(path).split("_")
+            # A process identifier may hold an underscore itself.
+            kind, *rest = os.path.basename(path).split("_", 2)
             mode = rest[0] if kind == "gauge" else ""
             try:
                 entries = MmapedDict.read_all_values_from_file(path)

@@ -6,6 +6,7 @@ mod gauges;
 mod generations;
 mod journal;
 mod meta;
+mod rescue;
 mod retire;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use forkmeter_core::encode::format_value;
-use forkmeter_core::store::add_to_cell;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use self::exemplars::ExemplarFile;
@@ -74,6 +73,15 @@ pub(crate) struct Deleted {
     is_reset: bool,
 }
 
+/// Says which files are no longer there.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// What their names begin with: one or more files of each were deleted.
+    pub(crate) stems: Vec<Box<str>>,
+    /// The inodes of segments of these names that are still there.
+    pub(crate) staying: Vec<u64>,
+}
+
 impl OpenDirectory {
     /// Opens a directory, makes what is missing, and clears away what dead workers left.
     pub(crate) fn open(path: &Path, clock: forkmeter_core::store::Clock) -> io::Result<Self> {
@@ -125,74 +133,43 @@ impl OpenDirectory {
         self.workers.is_current()
     }
 
-    /// Forgets the files that were deleted or replaced, and returns the stems of their names.
+    /// Forgets the files that were deleted or replaced, and tells which.
     ///
     /// Segments of shared slots are added to `deleted`: they may hold what nobody else knows any more.
-    pub(crate) fn forget_deleted(
-        &mut self,
-        deleted: &mut Vec<Deleted>,
-        is_reset: bool,
-    ) -> Vec<Box<str>> {
+    pub(crate) fn forget_deleted(&mut self, deleted: &mut Vec<Deleted>, is_reset: bool) -> Gone {
         let is_gone = |set: &Vec<Segment>| {
             set.iter()
                 .any(|segment| !segment.is_current() || !segment.is_open())
         };
-        let mut gone: Vec<_> = self
+        let mut stems: Vec<_> = self
             .sets
             .iter()
             .filter(|(stem, set)| is_gone(set) || self.is_leaving_deleted(stem))
             .map(|(stem, _)| stem.clone())
             .collect();
-        let is_lost = |segment: &Segment| segment.is_open() && !segment.is_current();
-        for stem in &gone {
+        let mut staying = Vec::new();
+        for stem in &stems {
             let left = self.take_leaving(stem);
             let segments = self.sets.remove(stem).into_iter().flatten().chain(left);
-            // Of a set of several files some may still be there; they are opened again by who needs them.
-            let lost = segments.filter(|segment| stem.ends_with("_shared") && is_lost(segment));
-            deleted.extend(lost.map(|segment| Deleted {
-                stem: stem.clone(),
-                segment,
-                is_reset,
-            }));
+            for segment in segments.filter(Segment::is_open) {
+                if segment.is_current() {
+                    // It is opened again by who needs it.
+                    staying.push(segment.inode());
+                } else if stem.ends_with("_shared") {
+                    deleted.push(Deleted {
+                        stem: stem.clone(),
+                        segment,
+                        is_reset,
+                    });
+                }
+            }
         }
         self.forget_deleted_rest(deleted, is_reset);
         if !self.meta.is_current() {
             self.meta = MetaFile::new(&self.path);
-            gone.push(layout::META_FILE.into());
+            stems.push(layout::META_FILE.into());
         }
-        gone
-    }
-
-    /// Moves what deleted segments hold of other workers' series to the files of now. What fails stays in
-    /// `deleted`.
-    pub(crate) fn rescue(&mut self, deleted: &mut Vec<Deleted>) -> io::Result<()> {
-        let workers = Arc::clone(&self.workers);
-        while let Some(one) = deleted.last_mut() {
-            let Deleted { stem, segment, .. } = one;
-            let lock = workers.lock_directory()?;
-            for entry in segment.entries()? {
-                let timestamp = f64::from_bits(entry.timestamp_bits);
-                let is_reset = one.is_reset && timestamp >= 0.0;
-                if is_reset || f64::from_bits(entry.value_bits) == 0.0 {
-                    continue;
-                }
-                let cell = entry.cell;
-                let wanted = [Wanted {
-                    key: &entry.key,
-                    timestamp,
-                }];
-                let mut none = |_| 0.0;
-                let found = self.append(&lock, stem, Mark::Shared, &wanted, &mut none)?;
-                // ORDERING: the swap makes sure that of all workers that do this one moves the value.
-                let value = f64::from_bits(cell.swap(0, Ordering::AcqRel));
-                found
-                    .slots
-                    .iter()
-                    .for_each(|slot| add_to_cell(slot.cell, value));
-            }
-            deleted.pop();
-        }
-        Ok(())
+        Gone { stems, staying }
     }
 
     /// Forgets the files of this worker's own gauges, which belong to the parent after a fork.

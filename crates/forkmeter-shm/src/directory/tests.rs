@@ -1,4 +1,5 @@
 use forkmeter_core::MultiprocessMode;
+use forkmeter_core::store::add_to_cell;
 
 use super::*;
 use crate::process;

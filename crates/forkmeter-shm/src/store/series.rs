@@ -65,7 +65,8 @@ pub(super) struct Extra {
     kept_exemplars: Vec<Option<Exemplar>>,
 }
 
-/// Is a cell that the series was taken out of: a handle that read where it is may still count there.
+/// Is a cell that the series was taken out of. What it holds is moved when the series is published again, and a handle
+/// that read before where the cell is may still count there.
 #[derive(Debug)]
 struct Left {
     index: usize,
@@ -126,10 +127,15 @@ impl Series {
         self.is_kept.swap(is_kept, Ordering::Relaxed)
     }
 
-    /// Takes the value that memory holds for a slot, leaving zero.
+    /// Takes the value that memory, or a file that was deleted, holds for a slot, leaving zero.
     pub(super) fn take_kept(&self, index: usize) -> f64 {
-        // ORDERING: the swap makes sure that each counted value is moved once.
-        f64::from_bits(self.kept[index].swap(0, Ordering::AcqRel))
+        let take = |cell: &AtomicU64| {
+            // ORDERING: the swap makes sure that each counted value is moved once.
+            f64::from_bits(cell.swap(0, Ordering::AcqRel))
+        };
+        let extra = self.extra();
+        let left = extra.left.iter().filter(|left| left.index == index);
+        take(&self.kept[index]) + left.map(|left| take(left.cell)).sum::<f64>()
     }
 
     /// Forgets what memory holds: it is the parent's, or belongs to another directory.
@@ -163,10 +169,13 @@ impl Series {
         self.cells.iter().filter_map(CellRef::get).all(is_removed)
     }
 
-    /// Returns what memory holds of a slot.
+    /// Returns what memory, or a file that was deleted, holds of a slot. Locks.
     pub(super) fn kept(&self, index: usize) -> f64 {
-        // ORDERING: a lone value.
-        f64::from_bits(self.kept[index].load(Ordering::Relaxed))
+        // ORDERING: lone values.
+        let value = |cell: &AtomicU64| f64::from_bits(cell.load(Ordering::Relaxed));
+        let extra = self.extra();
+        let left = extra.left.iter().filter(|left| left.index == index);
+        value(&self.kept[index]) + left.map(|left| value(left.cell)).sum::<f64>()
     }
 
     /// Tells whether the series was taken out of its file, by whoever did it, and what was counted there since.

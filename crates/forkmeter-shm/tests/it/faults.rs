@@ -11,6 +11,7 @@ use std::time::Duration;
 use forkmeter_core::store::Store;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, MultiprocessMode};
 use forkmeter_shm::layout::{ENTRY_OVERHEAD, HEADER_SIZE, Mark, entry_len};
+use forkmeter_shm::reader::DirectoryReader;
 use forkmeter_shm::{Directory, Options, ShmStore, workers};
 
 use crate::children::{descriptor, end_after_seconds, fork, gauge, store_in, value};
@@ -384,6 +385,42 @@ fn what_others_counted_survives_a_deletion() {
         assert_eq!(value(&store, "h_count", "other"), Some(3.0));
         assert_eq!(value(&store, "h_count", "own"), Some(1.0));
     }
+}
+
+#[test]
+fn a_reader_sees_deleted_files_come_back_as_a_whole() {
+    const SERIES: usize = 200;
+    let directory = tempfile::tempdir().unwrap();
+    let counters = descriptor(MetricType::Counter, "c");
+    let count = |store: &ShmStore, from: usize| {
+        for label in from..from + SERIES {
+            store.intern(&counters, &[&label.to_string()]).add(0, 5.0);
+        }
+    };
+    let worker = fork(|| count(&store_in(directory.path()), 0));
+    assert_eq!(worker.wait(), 0);
+    let store = store_in(directory.path());
+    count(&store, SERIES);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut reader = DirectoryReader::new(directory.path());
+            while !is_over.load(Ordering::Relaxed) {
+                let families = reader.read().families;
+                let samples = families.iter().flat_map(|family| &family.samples);
+                let values: Vec<_> = samples.map(|sample| sample.value).collect();
+                let is_whole = values.is_empty() || values.len() == 2 * SERIES;
+                assert!(is_whole, "{} series", values.len());
+                assert!(values.iter().all(|value| *value == 5.0), "{values:?}");
+            }
+        });
+        for _ in 0..50 {
+            fs::remove_file(directory.path().join("counter_shared.db")).unwrap();
+            assert_eq!(value(&store, "c_total", "7"), Some(5.0));
+            thread::sleep(Duration::from_millis(2));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -197,9 +197,8 @@ impl Slots for Series {
         {
             let store = self.store.upgrade();
             let total = store.and_then(|store| store.lock().total(self, index));
-            if let Some(total) = total {
-                return total + self.kept(index);
-            }
+            let here = if std::ptr::eq(cell, kept) { 0.0 } else { value };
+            return total.unwrap_or(here) + self.kept(index);
         }
         if self.kind == Kind::Shared && !std::ptr::eq(cell, kept) {
             return value + f64::from_bits(kept.load(Ordering::Relaxed));

@@ -94,44 +94,55 @@ impl Series {
         extra.mapping = Some(Arc::clone(&place.mapping));
     }
 
-    /// Takes the series back out of its file, values included: the file was deleted.
+    /// Takes the series back out of its file, because that or another one of its kind was deleted. What stands in a file
+    /// that is still there, one of `staying`, stays.
     ///
-    /// A shared slot is emptied, so that of all workers that do this each value is taken by one.
-    pub(in crate::store) fn withdraw(&self) {
+    /// The value of a shared slot stays in the deleted file until there is another place: of all workers that take it out,
+    /// the one that makes that place moves it, and no reader sees the series with less.
+    pub(in crate::store) fn withdraw(&self, staying: &[u64]) {
         // ORDERING: as in `publish`.
         self.is_left.store(false, Ordering::Relaxed);
-        let mapping = self.extra().mapping.take();
-        // A gauge's file may still be there, where a zero would count.
-        let nothing = match self.kind {
-            Kind::Gauge | Kind::MostRecentGauge => layout::REMOVED_GAUGE_BITS,
-            Kind::Shared | Kind::State => 0,
+        let (mapping, inode) = {
+            let mut extra = self.extra();
+            (extra.mapping.take(), extra.segment_inode)
         };
         for (index, (cell, kept)) in self.cells.iter().zip(&self.kept).enumerate() {
             let Some(before) = cell.turn(None) else {
                 continue;
             };
-            if self.kind == Kind::Shared {
-                let created = timestamp_of(before);
-                // ORDERING: lone values.
-                let created = f64::from_bits(created.load(Ordering::Relaxed)).abs();
-                self.kept_created_bits
-                    .store(created.to_bits(), Ordering::Relaxed);
-                self.extra().left.push(Left {
-                    index,
-                    cell: before,
-                    _mapping: mapping.clone(),
-                    since: Instant::now(),
-                });
-            }
-            // ORDERING: the swap makes sure that each counted value is moved once.
-            let value = f64::from_bits(before.swap(nothing, Ordering::AcqRel));
             match self.kind {
-                Kind::Gauge | Kind::MostRecentGauge if layout::is_removed_gauge(value) => {}
-                // Its values are in a new file.
-                _ if layout::is_moved_gauge(value) => {}
-                // ORDERING: a lone value.
-                Kind::State => kept.store(value.to_bits(), Ordering::Relaxed),
-                _ => add_to_cell(kept, value),
+                Kind::Shared => {
+                    let created = timestamp_of(before);
+                    // ORDERING: lone values.
+                    let created = f64::from_bits(created.load(Ordering::Relaxed)).abs();
+                    self.kept_created_bits
+                        .store(created.to_bits(), Ordering::Relaxed);
+                    if !staying.contains(&inode) {
+                        self.extra().left.push(Left {
+                            index,
+                            cell: before,
+                            _mapping: mapping.clone(),
+                            since: Instant::now(),
+                        });
+                    }
+                }
+                Kind::Gauge | Kind::MostRecentGauge => {
+                    // ORDERING: the swap makes sure that each counted value is moved once. A gauge's file may still be
+                    // there, where a zero would count.
+                    let bits = before.swap(layout::REMOVED_GAUGE_BITS, Ordering::AcqRel);
+                    let value = f64::from_bits(bits);
+                    // One that was moved has its values in a new file.
+                    if !layout::is_removed_gauge(value) && !layout::is_moved_gauge(value) {
+                        add_to_cell(kept, value);
+                    }
+                }
+                Kind::State => {
+                    // ORDERING: as above; a lone value.
+                    let value = before.swap(0, Ordering::AcqRel);
+                    if !layout::is_moved_gauge(f64::from_bits(value)) {
+                        kept.store(value, Ordering::Relaxed);
+                    }
+                }
             }
         }
     }
@@ -175,7 +186,11 @@ impl Series {
                 mark_slot_removed(before, now);
             }
         }
-        *self.extra() = Extra::default();
+        let extra = std::mem::take(&mut *self.extra());
+        for left in extra.left {
+            // What a deleted file holds is not to be brought back.
+            mark_slot_removed(left.cell, now);
+        }
     }
 
     /// Takes the removed mark from the slots: somebody asked for the series again.

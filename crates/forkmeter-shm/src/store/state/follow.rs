@@ -187,6 +187,8 @@ impl State {
             }
         }
         self.retry_at = None;
+        // First, as it brings back everything at once, what handles here are for as well.
+        let rescued = self.rescue();
         let pending = std::mem::take(&mut self.unpublished);
         self.moves += u64::from(!pending.is_empty());
         for series in &pending {
@@ -196,14 +198,14 @@ impl State {
             self.publish_or_keep(series);
         }
         self.report_kept();
-        self.rescue();
+        self.note(rescued);
     }
 
-    /// Moves what deleted files hold of series that no handle here is for.
-    fn rescue(&mut self) {
-        if let Some(open) = self.open.as_mut().filter(|_| !self.deleted.is_empty()) {
-            let rescued = open.rescue(&mut self.deleted);
-            self.note(rescued);
+    /// Moves what deleted files hold to those of now.
+    fn rescue(&mut self) -> io::Result<()> {
+        match self.open.as_mut().filter(|_| !self.deleted.is_empty()) {
+            Some(open) => open.rescue(&mut self.deleted),
+            None => Ok(()),
         }
     }
 
@@ -260,7 +262,7 @@ impl State {
         };
         let is_whole = open.is_current();
         let gone = open.forget_deleted(&mut self.deleted, self.resets);
-        if is_whole && gone.is_empty() {
+        if is_whole && gone.stems.is_empty() {
             return;
         }
         self.moves += 1;
@@ -270,13 +272,13 @@ impl State {
             let stem = open.map(|open| open.stem(&series.descriptor));
             // Another worker file gives another name to this worker's own gauges.
             (!is_whole && is_own(&series.descriptor))
-                || stem.is_some_and(|stem| stem.is_ok_and(|stem| gone.contains(&stem)))
+                || stem.is_some_and(|stem| stem.is_ok_and(|stem| gone.stems.contains(&stem)))
         });
         if !is_whole {
             self.open = None;
         }
         self.looks.found();
-        lost.retain(|series| self.withdraw(series));
+        lost.retain(|series| self.withdraw(series, &gone.staying));
         // Handles of what starts over are to ask for a place before they count.
         process::next_epoch();
         self.undeclared = true;
@@ -296,14 +298,14 @@ impl State {
     ///
     /// What was removed before, by another worker or by whoever deleted the file, starts over: with labels, once it
     /// is used again.
-    fn withdraw(&self, series: &Series) -> bool {
+    fn withdraw(&self, series: &Series, staying: &[u64]) -> bool {
         let (is_removed, has_value) = series.is_taken_out();
         let is_over = if is_removed { !has_value } else { self.resets };
         if is_over && series.descriptor.kind != MetricType::Info {
             series.start_anew();
             return series.label_values.is_empty();
         }
-        series.withdraw();
+        series.withdraw(staying);
         true
     }
 

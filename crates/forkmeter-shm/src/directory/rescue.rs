@@ -1,0 +1,109 @@
+//! Brings back what deleted segments of shared slots hold.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use forkmeter_core::store::add_to_cell;
+
+use super::{Deleted, OpenDirectory};
+use crate::layout::{self, Mark};
+use crate::segment::Wanted;
+
+/// How many slots are made at once; no file is as big as so many of them.
+const MAX_SLOTS: usize = 1 << 18;
+
+/// Is a slot of deleted segments; a series may stand in several.
+#[derive(Debug)]
+struct Slot {
+    key: Vec<u8>,
+    timestamp: f64,
+    cells: Vec<&'static AtomicU64>,
+}
+
+impl Slot {
+    /// Takes what was counted.
+    fn take(&self) -> f64 {
+        // ORDERING: the swap makes sure that of all workers that do this one moves the value.
+        let take = |cell: &&AtomicU64| f64::from_bits(cell.swap(0, Ordering::AcqRel));
+        self.cells.iter().map(take).sum()
+    }
+}
+
+impl OpenDirectory {
+    /// Moves what deleted segments hold to the files of now. What fails stays in `deleted`.
+    ///
+    /// All slots of a kind appear at once, each with its whole value, so that no reader sees a counter that went down.
+    pub(crate) fn rescue(&mut self, deleted: &mut Vec<Deleted>) -> io::Result<()> {
+        let workers = Arc::clone(&self.workers);
+        while let Some(stem) = deleted.last().map(|one| one.stem.clone()) {
+            let lock = workers.lock_directory()?;
+            let slots = slots_of(deleted.iter_mut().filter(|one| one.stem == stem))?;
+            for slots in slots.chunks(MAX_SLOTS) {
+                let wanted = slots.iter().map(|slot| Wanted {
+                    key: &slot.key,
+                    timestamp: slot.timestamp,
+                });
+                let wanted: Vec<_> = wanted.collect();
+                let mut take = |index: usize| slots[index].take();
+                let place = self.append(&lock, &stem, Mark::Shared, &wanted, &mut take)?;
+                for (slot, found) in slots.iter().zip(&place.slots) {
+                    // What was counted there since, or all, where another worker has made the slot.
+                    let value = slot.take();
+                    if value != 0.0 {
+                        add_to_cell(found.cell, value);
+                    }
+                }
+            }
+            deleted.retain(|one| one.stem != stem);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the slots that are to be brought back, in the order in which they were made.
+fn slots_of<'a>(deleted: impl Iterator<Item = &'a mut Deleted>) -> io::Result<Vec<Slot>> {
+    let mut slots: Vec<Slot> = Vec::new();
+    let mut index: HashMap<Vec<u8>, usize> = HashMap::new();
+    for one in deleted {
+        let entries = one.segment.entries()?;
+        // A worker that came before this one has left zeros only.
+        let is_taken = entries.iter().all(|entry| entry.value_bits == 0);
+        for entry in entries {
+            let timestamp = f64::from_bits(entry.timestamp_bits);
+            let value = f64::from_bits(entry.value_bits);
+            let is_reset = one.is_reset && timestamp >= 0.0;
+            if is_taken || is_reset || layout::is_removed_slot(value, timestamp) {
+                continue;
+            }
+            match index.entry(entry.key) {
+                Entry::Occupied(known) => {
+                    let slot = &mut slots[*known.get()];
+                    slot.timestamp = created(slot.timestamp, timestamp);
+                    slot.cells.push(entry.cell);
+                }
+                Entry::Vacant(vacant) => {
+                    slots.push(Slot {
+                        key: vacant.key().clone(),
+                        timestamp,
+                        cells: vec![entry.cell],
+                    });
+                    vacant.insert(slots.len() - 1);
+                }
+            }
+        }
+    }
+    Ok(slots)
+}
+
+/// Returns when a slot was made that stands in two segments: a removed one does not say.
+fn created(one: f64, other: f64) -> f64 {
+    match (one.is_sign_negative(), other.is_sign_negative()) {
+        (true, false) => other,
+        (false, true) => one,
+        _ if one.abs() < other.abs() => one,
+        _ => other,
+    }
+}
