@@ -256,12 +256,14 @@ def mark_process_dead(pid: int | str, path: str | os.PathLike[str] | None = None
         path: The directory; without it, the one in which this process shares its values.
 
     Note: differs
-        Calling it is not needed: a worker that died, however it did, is noticed.
+        Calling it is not needed: a worker that died, however it did, is noticed. In a lone process it does nothing.
     """
     where: Any = path
     if path is None:
         own = _forkmeter.directory()
-        where = own[0] if own else None
+        if own is None:
+            return
+        where = own[0]
     for mode in _LIVE_GAUGE_MULTIPROCESS_MODES:
         for file in glob.glob(os.path.join(where, f"gauge_{mode}_{pid}.db")):
             os.remove(file)

@@ -147,7 +147,7 @@ impl NativeGauge {
     #[pyo3(signature = (amount=Amount(None)), text_signature = "($self, amount=1)")]
     fn inc(slf: &Bound<'_, Self>, amount: Amount<'_, '_>) -> PyResult<()> {
         let py = slf.py();
-        if let Some(series) = slf.as_super().get().summable() {
+        if let Some(series) = slf.as_super().get().series() {
             series.add(py, 0, amount.value()?);
             return Ok(());
         }
@@ -158,7 +158,7 @@ impl NativeGauge {
     #[pyo3(signature = (amount=Amount(None)), text_signature = "($self, amount=1)")]
     fn dec(slf: &Bound<'_, Self>, amount: Amount<'_, '_>) -> PyResult<()> {
         let py = slf.py();
-        if let Some(series) = slf.as_super().get().summable() {
+        if let Some(series) = slf.as_super().get().series() {
             series.add(py, 0, -amount.value()?);
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use forkmeter_core::{Descriptor, LabelSet, MergeRule};
+use forkmeter_core::{Descriptor, LabelSet};
 use pyo3::exceptions::{PyAttributeError, PyIndexError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -38,7 +38,6 @@ enum Core {
     /// A metric with values.
     Series {
         series: Arc<Series>,
-        is_most_recent: bool,
         /// The metric whose child this is, and its label values, where attributes are looked up there.
         origin: Option<(Py<PyAny>, Py<PyTuple>)>,
     },
@@ -54,18 +53,6 @@ impl NativeMetric {
         }
         match self.core.get() {
             Some(Core::Series { series, .. }) => Some(series),
-            _ => None,
-        }
-    }
-
-    /// Returns the values of a gauge that can be added to, where the fast path may be taken.
-    #[inline]
-    pub(crate) fn summable(&self) -> Option<&Arc<Series>> {
-        match self.core.get() {
-            Some(Core::Series {
-                is_most_recent: false,
-                ..
-            }) => self.series(),
             _ => None,
         }
     }
@@ -144,7 +131,6 @@ impl NativeMetric {
         let values = values.into_iter().map(Arc::from).collect();
         let series = Series::new(py, descriptor, values, created_seconds);
         let core = Core::Series {
-            is_most_recent: descriptor.mode.rule() == MergeRule::MostRecent,
             series,
             origin,
         };

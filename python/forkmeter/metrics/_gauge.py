@@ -112,19 +112,16 @@ class Gauge(MetricWrapperBase, NativeGauge):
         if not self._start_native():
             self._value = self._new_value(multiprocess_mode=self._multiprocess_mode)
 
-    def _raise_if_most_recent(self, method: str) -> None:
-        if self._is_most_recent:
-            raise RuntimeError(f"{method} must not be used with the mostrecent mode")
-
     def _slow_inc(self, amount: float = 1) -> None:
-        self._raise_if_most_recent("inc")
         self._raise_if_not_observable()
-        self._value.inc(amount)
+        if self._is_most_recent:
+            # Adding sets no time, and without one it is not the most recent.
+            self._slow_set(self._value.get() + amount)
+        else:
+            self._value.inc(amount)
 
     def _slow_dec(self, amount: float = 1) -> None:
-        self._raise_if_most_recent("dec")
-        self._raise_if_not_observable()
-        self._value.inc(-amount)
+        self._slow_inc(-amount)
 
     def _slow_set(self, value: float) -> None:
         self._raise_if_not_observable()
