@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import forkmeter
 
@@ -47,6 +47,23 @@ def alone(program: Callable[[], None]) -> Callable[[Path], None]:
     return test
 
 
+def do_and_end(work: Callable[[], object]) -> NoReturn:
+    """Does something in a child, and ends it without the parent's exit handlers.
+
+    Args:
+        work: what the child does; it ends with 1 where this raises.
+    """
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        if code:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        os._exit(code)
+
+
 def in_worker(work: Callable[[], object]) -> None:
     """Does something in a worker that ends then.
 
@@ -55,13 +72,7 @@ def in_worker(work: Callable[[], object]) -> None:
     """
     child = os.fork()
     if not child:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            sys.stderr.flush()
-            os._exit(1)
+        do_and_end(work)
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -75,15 +86,7 @@ class Staying:
         self.pid = os.fork()
         if not self.pid:
             os.close(self.over)
-            try:
-                work()
-                os.write(has_done, b"x")
-                os.read(is_over, 1)
-                os._exit(0)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-                sys.stderr.flush()
-                os._exit(1)
+            do_and_end(lambda: (work(), os.write(has_done, b"x"), os.read(is_over, 1)))
         os.close(has_done)
         os.close(is_over)
         assert os.read(done, 1) == b"x"
