@@ -18,6 +18,7 @@ SOAK_SECONDS ?= 1800
 PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
+ROW ?=
 # The package is the wheel's, not the one in this folder.
 SOAK_PYTEST := FORKMETER_BIN="$(abspath $(BUILD)/soak/bin/forkmeter)" $(BUILD)/soak/bin/python -m pytest \
     --override-ini=pythonpath=". ../demo"
@@ -95,28 +96,12 @@ demo: wheel $(BUILD)/demo.stamp
 	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(BUILD)/wheel/*.whl
 	@exec $(BIN)/python demo/demo.py --forkmeter $(BIN)/forkmeter $(if $(ONCE),--once)
 
-.PHONY: bench  ## time forkmeter against its peers in one run, once both sides gave the same samples
-bench: $(BUILD)/demo.stamp
+.PHONY: bench  ## the table of all benchmarks, into benches/results; ROW="calls text" prints some (Python 3.10 or later)
+bench: wheel
+	$(PYTHON) -m venv --clear $(BUILD)/bench
+	$(BUILD)/bench/bin/python -m pip install --quiet --no-deps --requirement benches/requirements.txt $(BUILD)/wheel/*.whl
 	$(CARGO) build --release --package forkmeter-bench
-	$(BIN)/python benches/scrape.py --bin-dir "$(CARGO_TARGET_DIR)/release"
-
-.PHONY: bench-import  ## time the import of the package against the official client's, in one run
-bench-import: wheel $(BUILD)/demo.stamp
-	$(PYTHON) -m venv --clear $(BUILD)/import
-	$(BUILD)/import/bin/python -m pip install --quiet --no-deps $(BUILD)/wheel/*.whl
-	$(BIN)/python benches/import_time.py --forkmeter $(BUILD)/import/bin/python --official $(BIN)/python
-
-.PHONY: bench-http  ## time what HTTP metrics add to a FastAPI request, ours and others', in one run (Python 3.10 or later)
-bench-http: wheel
-	$(PYTHON) -m venv --clear $(BUILD)/http
-	$(BUILD)/http/bin/python -m pip install --quiet --no-deps --requirement benches/requirements-http.txt $(BUILD)/wheel/*.whl
-	$(BUILD)/http/bin/python benches/http_fastapi.py
-
-.PHONY: bench-churn  ## time scrapes of a directory on which 10,000 workers lived and died against one that had one
-bench-churn: wheel $(BUILD)/demo.stamp
-	$(PYTHON) -m venv --clear $(BUILD)/churn
-	$(BUILD)/churn/bin/python -m pip install --quiet --no-deps $(BUILD)/wheel/*.whl
-	PYTHONPATH=tests $(BUILD)/churn/bin/python benches/worker_churn.py
+	$(BUILD)/bench/bin/python benches/run.py --bin-dir "$(CARGO_TARGET_DIR)/release" $(ROW)
 
 .PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 fuzz:

@@ -1,30 +1,29 @@
 """Times `import forkmeter` against `import prometheus_client`, in one run, taking turns.
 
-Each interpreter has one of the two installed, with its bytecode compiled, as pip leaves it. What an interpreter loads
-when it starts does not count:
+What an interpreter loads when it starts does not count:
 
-    python benches/import_time.py --forkmeter ENV/bin/python --official OTHER/bin/python
+    python benches/import_time.py
 """
 
-import argparse
+from __future__ import annotations
+
 import os
 import statistics
 import subprocess
+import sys
+from importlib.metadata import version
+
+from table import Row, emit
 
 RUNS = 21
-MAX_SHARE = 1 / 3
+ASKED = 3
 
 
-def import_microseconds(python: str, module: str) -> dict[str, int]:
-    """Returns what `-X importtime` says of every module that an import loads, without those that it loads in turn.
-
-    Args:
-        python: the interpreter.
-        module: the module.
-    """
+def import_microseconds(module: str) -> dict[str, int]:
+    """Returns what `-X importtime` says of every module that an import loads, without those that it loads in turn."""
     # In a directory of its own, so that no package lies there.
     done = subprocess.run(
-        [python, "-X", "importtime", "-c", f"import {module}"],
+        [sys.executable, "-X", "importtime", "-c", f"import {module}"],
         check=True,
         stderr=subprocess.PIPE,
         text=True,
@@ -37,40 +36,29 @@ def import_microseconds(python: str, module: str) -> dict[str, int]:
         if own.strip().isdigit():
             times[name.strip()] = int(own)
     if module not in times:
-        raise SystemExit(f"{python} did not import {module}: {done.stderr}")
+        raise SystemExit(f"{sys.executable} did not import {module}: {done.stderr}")
     return times
 
 
-def sum_without(times: dict[str, int], others: set[str]) -> int:
-    """Returns the sum of the times of modules that are not among others."""
-    return sum(time for name, time in times.items() if name not in others)
-
-
 def main() -> None:
-    """Prints both times and fails where ours is more than a third."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--forkmeter", required=True, type=os.path.abspath, help="interpreter that has forkmeter")
-    parser.add_argument(
-        "--official", required=True, type=os.path.abspath, help="interpreter that has prometheus_client"
-    )
-    options = parser.parse_args()
-    sides = {"prometheus_client": options.official, "forkmeter": options.forkmeter}
-    runs: dict[str, list[dict[str, int]]] = {module: [] for module in sides}
+    """Prints the row."""
+    always = set(import_microseconds("site"))
+    runs: dict[str, list[dict[str, int]]] = {"prometheus_client": [], "forkmeter": []}
     for _ in range(RUNS):
-        for module, python in sides.items():
-            runs[module].append(import_microseconds(python, module))
-    totals = {}
-    for module, python in sides.items():
-        always = set(import_microseconds(python, "site"))
-        median = statistics.median(sum_without(times, always) for times in runs[module])
-        # Each module's least: on a busy machine hardly any run is undisturbed from its beginning to its end.
-        least = {name: min(times[name] for times in runs[module] if name in times) for name in runs[module][0]}
-        totals[module] = sum_without(least, always)
-        print(f"import {module}: {totals[module] / 1000:.1f} ms undisturbed, median {median / 1000:.1f} ms")
-    share = totals["forkmeter"] / totals["prometheus_client"]
-    print(f"share: {share:.2f}, aim: at most {MAX_SHARE:.2f}")
-    if share > MAX_SHARE:
-        raise SystemExit(1)
+        for module, times in runs.items():
+            times.append(import_microseconds(module))
+    seconds: dict[str, list[float]] = {}
+    for module, times in runs.items():
+        names = set(times[0]) - always
+        # Each module's lower half: on a busy machine hardly any run is undisturbed from its beginning to its end.
+        sorted_times = {name: sorted(run[name] for run in times if name in run) for name in names}
+        middle = statistics.median(range(RUNS))
+        seconds[module] = [
+            sum(taken[min(rank, len(taken) - 1)] for taken in sorted_times.values()) / 1e6
+            for rank in range(int(middle))
+        ]
+    peer = f"prometheus_client {version('prometheus_client')}"
+    emit(Row("import", peer, seconds["prometheus_client"], seconds["forkmeter"], "ms", ASKED))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Thousands of short-lived workers on one directory cost what one worker costs, and nothing that they counted is lost.
 
-`make soak` starts 10,000 of them, and `make bench-churn` compares the times of scrapes.
+`make soak` starts 10,000 of them, and `make bench ROW=worker_churn` compares the times of scrapes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,85 @@
+"""Compares the memory that many series take, the official client's and ours, each in a process of its own.
+
+python benches/memory.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from table import Row, emit
+
+COUNTERS = 100_000
+HISTOGRAMS = 5_000
+RUNS = 3
+ASKED = 4
+
+# Prints the bytes that series take, and how many samples they are.
+PROGRAM = """
+import gc, json, sys
+client = __import__(sys.argv[1])
+counters, histograms = int(sys.argv[2]), int(sys.argv[3])
+registry = client.CollectorRegistry()
+requests = client.Counter("http_requests", "Requests.", ["method", "path"], registry=registry)
+seconds = client.Histogram("http_seconds", "Seconds.", ["path"], registry=registry)
+paths = [f"/api/v1/items/{number}" for number in range(counters)]
+def resident():
+    gc.collect()
+    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
+        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
+requests.labels("GET", "/").inc()
+seconds.labels("/").observe(0.3)
+before = resident()
+for path in paths:
+    requests.labels("GET", path).inc()
+for path in paths[:histograms]:
+    seconds.labels(path).observe(0.3)
+taken = resident() - before
+total = sum(sample.value for family in registry.collect() for sample in family.samples
+            if sample.name.endswith(("_total", "_count", "_bucket")))
+print(json.dumps([taken, total]))
+"""
+
+
+def resident_bytes(client: str, directory: Path | None) -> tuple[int, float]:
+    """Returns the bytes that the series take, and the sum of what was counted.
+
+    Args:
+        client: The module.
+        directory: Where values are shared, if so.
+    """
+    environment = {name: value for name, value in os.environ.items() if "PROMETHEUS" not in name.upper()}
+    if directory is not None:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    command = [sys.executable, "-c", PROGRAM, client, str(COUNTERS), str(HISTOGRAMS)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    taken, total = json.loads(done.stdout)
+    return taken, total
+
+
+def main() -> None:
+    """Prints the rows."""
+    peer = f"prometheus_client {version('prometheus_client')}"
+    for mode in ("one process", "multi-process"):
+        taken: dict[str, list[float]] = {"prometheus_client": [], "forkmeter": []}
+        for _ in range(RUNS):
+            totals = set()
+            for client, sizes in taken.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    size, total = resident_bytes(client, Path(folder) if mode == "multi-process" else None)
+                sizes.append(size)
+                totals.add(total)
+            if len(totals) != 1:
+                raise SystemExit(f"{mode}: different samples: {totals}")
+        case = f"resident memory of {COUNTERS:,} labelled counters and {HISTOGRAMS:,} histograms, {mode}"
+        emit(Row(case, peer, taken["prometheus_client"], taken["forkmeter"], "MiB", ASKED))
+
+
+if __name__ == "__main__":
+    main()
