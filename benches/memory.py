@@ -20,31 +20,7 @@ HISTOGRAMS = 5_000
 RUNS = 3
 ASKED = 4
 
-# Prints the bytes that series take, and how many samples they are.
-PROGRAM = """
-import gc, json, sys
-client = __import__(sys.argv[1])
-counters, histograms = int(sys.argv[2]), int(sys.argv[3])
-registry = client.CollectorRegistry()
-requests = client.Counter("http_requests", "Requests.", ["method", "path"], registry=registry)
-seconds = client.Histogram("http_seconds", "Seconds.", ["path"], registry=registry)
-paths = [f"/api/v1/items/{number}" for number in range(counters)]
-def resident():
-    gc.collect()
-    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
-        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
-requests.labels("GET", "/").inc()
-seconds.labels("/").observe(0.3)
-before = resident()
-for path in paths:
-    requests.labels("GET", path).inc()
-for path in paths[:histograms]:
-    seconds.labels(path).observe(0.3)
-taken = resident() - before
-total = sum(sample.value for family in registry.collect() for sample in family.samples
-            if sample.name.endswith(("_total", "_count", "_bucket")))
-print(json.dumps([taken, total]))
-"""
+PROGRAM = Path(__file__).parent / "programs" / "resident.py"
 
 
 def resident_bytes(client: str, directory: Path | None) -> tuple[int, float]:
@@ -57,8 +33,8 @@ def resident_bytes(client: str, directory: Path | None) -> tuple[int, float]:
     environment = {name: value for name, value in os.environ.items() if "PROMETHEUS" not in name.upper()}
     if directory is not None:
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    command = [sys.executable, "-c", PROGRAM, client, str(COUNTERS), str(HISTOGRAMS)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    command = [sys.executable, str(PROGRAM), client, str(COUNTERS), str(HISTOGRAMS)]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
     taken, total = json.loads(done.stdout)
     return taken, total
 

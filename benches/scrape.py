@@ -30,62 +30,7 @@ READS = 21
 # As large as the official client makes a file that it has just made.
 FILE_BYTES = 64 << 10
 
-# Runs as one worker of the fleet.
-WORKER = """
-import random, sys
-client = __import__(sys.argv[1])
-worker, counters, histograms = map(int, sys.argv[2:])
-rng = random.Random(worker)
-requests = client.Counter("http_requests", "Requests that were answered.", ["method", "path", "status"])
-for i in range(counters):
-    method, status = ("GET", "POST", "PUT", "DELETE")[i % 4], ("200", "404", "500")[i % 3]
-    requests.labels(method, f"/api/v1/items/{i}", status).inc(rng.randrange(1, 10_000))
-seconds = client.Histogram("http_request_duration_seconds", "Seconds that a request took.", ["path"])
-for i in range(histograms):
-    child = seconds.labels(f"/api/v1/items/{i}")
-    for _ in range(20):
-        child.observe(rng.expovariate(5))
-"""
-
-# Reads a directory with the official collector and with its helper: checks our text against both, and prints the
-# number of samples and the seconds of each scrape.
-OFFICIAL = """
-import glob, json, os, sys, time
-import prometheus_client_python_speedups
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.parser import text_string_to_metric_families
-directory, scrapes, ours = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-class Merged:
-    def collect(self):
-        return prometheus_client_python_speedups.merge(glob.glob(os.path.join(directory, "*.db")))
-def scrape():
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=directory)
-    return generate_latest(registry)
-def scrape_with_speedups():
-    registry = CollectorRegistry()
-    registry._collector_to_names[Merged()] = []
-    return generate_latest(registry)
-def samples(text):
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value
-            for family in text_string_to_metric_families(text) for s in family.samples}
-with open(ours, encoding="utf-8") as file:
-    wanted = samples(file.read())
-sides = {"official": scrape, "speedups": scrape_with_speedups}
-for side, scrape_one in sides.items():
-    theirs = samples(scrape_one().decode())
-    assert theirs.keys() == wanted.keys(), (side, list(theirs.keys() ^ wanted.keys())[:10])
-    for key, value in theirs.items():
-        assert abs(value - wanted[key]) <= 1e-9 * abs(value), (side, key, value, wanted[key])
-taken = {side: [] for side in sides}
-for _ in range(scrapes):
-    for side, scrape_one in sides.items():
-        start = time.perf_counter()
-        scrape_one()
-        taken[side].append(time.perf_counter() - start)
-print(json.dumps({"samples": len(wanted), **taken}))
-"""
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 def make_fleet(client: str, directory: Path) -> None:
@@ -93,14 +38,14 @@ def make_fleet(client: str, directory: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
     for worker in range(WORKERS):
         arguments = [client, str(worker), str(COUNTERS), str(HISTOGRAMS)]
-        subprocess.run([sys.executable, "-c", WORKER, *arguments], env=environment, check=True)
+        subprocess.run([sys.executable, str(PROGRAMS / "fleet_worker.py"), *arguments], env=environment, check=True)
 
 
 def make_left_overs(directory: Path) -> None:
     """Makes the files that thousands of workers of the official client left, all with the same series."""
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
     arguments = ["prometheus_client", "1", str(LEFT_OVER_SERIES), "0"]
-    subprocess.run([sys.executable, "-c", WORKER, *arguments], env=environment, check=True)
+    subprocess.run([sys.executable, str(PROGRAMS / "fleet_worker.py"), *arguments], env=environment, check=True)
     (first,) = directory.glob("counter_*.db")
     content = first.read_bytes().rstrip(b"\0")
     for number in range(1, LEFT_OVERS):
@@ -116,8 +61,14 @@ def official(directory: Path, binary: Path) -> dict[str, list[float]]:
     """Compares the samples of all sides; returns the others' seconds per scrape."""
     with tempfile.NamedTemporaryFile() as text:
         subprocess.run([str(binary), "text", str(directory)], check=True, stdout=text)
-        command = [sys.executable, "-c", OFFICIAL, str(directory), str(OFFICIAL_SCRAPES), text.name]
-        taken: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        command = [
+            sys.executable,
+            str(PROGRAMS / "official_scrapes.py"),
+            str(directory),
+            str(OFFICIAL_SCRAPES),
+            text.name,
+        ]
+        taken: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     print(f"the same {taken.pop('samples'):,} samples on all sides", file=sys.stderr)
     return taken
 
@@ -125,7 +76,7 @@ def official(directory: Path, binary: Path) -> dict[str, list[float]]:
 def forkmeter(binary: Path, directory: Path, readers: int, reads: int) -> tuple[list[float], list[float]]:
     """Returns the seconds of first and of repeated scrapes."""
     command = [str(binary), "time", str(directory), str(readers), str(reads)]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()
     runs = [[int(nanoseconds) / 1e9 for nanoseconds in line.split()] for line in lines]
     return [run[0] for run in runs], [seconds for run in runs for seconds in run[1:]]
 
