@@ -130,10 +130,7 @@ impl NativeMetric {
         let values: Vec<String> = label_values.extract()?;
         let values = values.into_iter().map(Arc::from).collect();
         let series = Series::new(py, descriptor, values, created_seconds);
-        let core = Core::Series {
-            series,
-            origin,
-        };
+        let core = Core::Series { series, origin };
         // Set up already: the first one stays.
         let _ = self.core.set(core);
         Ok(())

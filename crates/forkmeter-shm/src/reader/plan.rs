@@ -349,9 +349,8 @@ impl Planner<'_> {
         if known != UNKNOWN {
             return known;
         }
-        let labels = self.keys.series(id).labels.clone();
-        let labels =
-            worker.map_or_else(|| labels.clone(), |tag| labels.with("pid", Arc::clone(tag)));
+        let labels = &self.keys.series(id).labels;
+        let labels = worker.map_or_else(|| labels.clone(), |tag| of_worker(labels, tag));
         let series = self.add_series(family, labels);
         match worker {
             Some(tag) => {
@@ -394,6 +393,16 @@ impl Planner<'_> {
         }
         self.plan
     }
+}
+
+/// Returns the labels of a worker's own series. A label of the application stays as it is; then that of the worker has
+/// a longer name.
+fn of_worker(labels: &LabelSet, tag: &Arc<str>) -> LabelSet {
+    let mut name = String::from("pid");
+    while labels.get(&name).is_some() {
+        name.insert_str(0, "worker_");
+    }
+    labels.with(name, Arc::clone(tag))
 }
 
 /// Tells whether a family of type `declared` may keep its values in segments of type `stored`.
