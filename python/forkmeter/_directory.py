@@ -33,16 +33,14 @@ def to_metric(family: Metric | NativeFamily) -> Metric:
 
 def collect_own() -> list[NativeFamily]:
     """Returns what all workers of this process's directory counted; logs once what could not be read."""
-    from . import metrics
-
-    families, errors = _forkmeter.collect_store(metrics._use_created)
+    families, errors = _forkmeter.collect_store()
     for error in errors:
         if error not in _reported:
             _reported.add(error)
             # Most programs never need it, or import it after all they must start with.
             import logging
 
-            logging.getLogger("forkmeter").warning("left out of a scrape: %s", error)
+            logging.getLogger("forkmeter").warning("%s", error)
     return families
 
 
@@ -53,12 +51,6 @@ def stands_in_directory(collector: Any) -> bool:
         and collector._is_declared
         and "_child_samples" not in vars(collector)
     )
-
-
-def is_reader(collector: Any) -> bool:
-    """Tells whether a collector is a `MultiProcessCollector`."""
-    # On the type: what makes up attributes, such as a mock, has this one too.
-    return getattr(type(collector), "_is_reader", False) is True
 
 
 def is_collector_of_own(collector: Any) -> bool:

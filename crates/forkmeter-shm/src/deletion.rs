@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::layout::{self, Entries, HEADER_SIZE, Header, Mark};
-use crate::process;
+use crate::{process, sys};
 
 /// Marks all series of a file as removed, with nothing counted, because it is about to be deleted.
 ///
@@ -60,7 +60,7 @@ pub fn empty_before_deletion(path: &Path) -> io::Result<bool> {
         let mut slot = [0; 16];
         slot[..8].copy_from_slice(&nothing.to_le_bytes());
         slot[8..].copy_from_slice(&timestamp.to_le_bytes());
-        file.write_all_at(&slot, entry.value_offset)?;
+        sys::write_all_at(&file, &slot, entry.value_offset)?;
     }
     Ok(true)
 }

@@ -1,9 +1,13 @@
-//! Maps files that others write and may cut off, and reads them without dying of it.
+//! Survives files that somebody cuts off under their mapping, and maps such files for reading.
 //!
 //! Touching a mapped page beyond the end of its file raises SIGBUS. While a thread reads a [`GuardedMap`], the
-//! handler that [`arm`] installs puts zeros in the place of what is gone, and the read is called off. The
-//! signal is passed on to whoever handled it before in all other cases. Only the directory reader of a program
-//! that asked for it uses this; everything else reads by system calls.
+//! handler that [`arm`] installs puts zeros in the place of what is gone, and the read is called off. In a file that
+//! this process counts in it puts memory there (`map`), and the store makes the file again. The signal is passed on to
+//! whoever handled it before in all other cases. Mapped reads are for the directory reader of a program that asked for
+//! them; other readers use system calls.
+//!
+//! A handler that is installed later gets the signal first. One that hands on what is not its own, with the address,
+//! changes nothing; with another one, what becomes of a file that is cut off is as if we were not there.
 #![expect(unsafe_code, reason = "maps files and handles a signal")]
 
 #[cfg(test)]
@@ -18,7 +22,9 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::map;
 
 thread_local! {
     /// The addresses that this thread is reading; the signal comes to the thread that touches a page.
@@ -28,6 +34,8 @@ thread_local! {
 
 /// Who handled the signal before.
 static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+/// The size of a page, which a handler may not ask for.
+static PAGE: AtomicUsize = AtomicUsize::new(0);
 
 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
@@ -43,8 +51,15 @@ pub(crate) fn arm() -> bool {
     if BEFORE.set(current).is_err() {
         return false;
     }
+    // SAFETY: the call has no preconditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    // ORDERING: before the handler is there.
+    PAGE.store(usize::try_from(page).unwrap_or(4096), Ordering::Relaxed);
     let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    let action = action(on_sigbus as Handler as usize, flags);
+    let mut action = action(on_sigbus as Handler as usize, flags);
+    // Another handler that counts would wait for the memory that this one is about to put there.
+    // SAFETY: the set is part of an action that is initialised.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     // SAFETY: the action is complete, and its handler takes what SA_SIGINFO promises.
     unsafe { libc::sigaction(libc::SIGBUS, &raw const action, ptr::null_mut()) == 0 }
 }
@@ -76,6 +91,10 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     let (start, end) = WATCHED.try_with(Cell::get).unwrap_or_default();
     if (start..end).contains(&address) && put_zeros(start, end) {
         let _ = CALLED_OFF.try_with(|called_off| called_off.set(true));
+        return;
+    }
+    // ORDERING: stored before the handler was there.
+    if received.si_code == libc::BUS_ADRERR && map::replace(address, PAGE.load(Ordering::Relaxed)) {
         return;
     }
     pass_on(signal, info, context);

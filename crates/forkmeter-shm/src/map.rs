@@ -4,6 +4,8 @@
     reason = "maps files and hands out references into the mapping"
 )]
 
+mod room;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -15,6 +17,11 @@ use std::time::{Duration, Instant};
 
 use forkmeter_core::fork;
 
+use self::room::{MAPPED_LEN, Place};
+use crate::guard;
+
+pub(crate) use self::room::replace;
+
 /// A file is mapped in windows of this size, each when it is first needed. Windows may reach beyond the end of
 /// the file: the pages there exist as soon as the file has grown to them.
 const WINDOW_BYTES: u64 = 32 << 20;
@@ -23,19 +30,15 @@ const OVERLAP_BYTES: u64 = 64 << 10;
 /// The official layout counts bytes in an int32.
 pub(crate) const MAX_FILE_BYTES: u64 = 2 << 30;
 const WINDOWS: usize = (MAX_FILE_BYTES / WINDOW_BYTES) as usize;
-const MAPPED_LEN: usize = (32 << 20) + (64 << 10);
 const _: () = assert!(MAPPED_LEN as u64 == WINDOW_BYTES + OVERLAP_BYTES);
 /// How long a thread that read where a cell is may take to count there.
 const LEAVE: Duration = Duration::from_secs(1);
 /// How many windows that nobody needs wait for `LEAVE` to pass: a process may have 65,530 maps.
 const MAX_LEFT: usize = 1024;
 
-/// Address space is set aside for this many windows at once.
-const ROOM_WINDOWS: usize = 16;
-
-/// Address space for windows: where the next one goes, and how many there is room for. Windows that are next to
-/// each other become one map once they show nothing.
-static ROOM: Mutex<Option<(Window, usize)>> = Mutex::new(None);
+/// Address space for windows, the next one last. Windows that are next to each other become one map once they show
+/// nothing.
+static ROOM: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
 /// The windows that nobody needs any more, the oldest first.
 static LEFT: Mutex<VecDeque<(Window, Instant)>> = Mutex::new(VecDeque::new());
@@ -96,13 +99,7 @@ pub(crate) struct Mapping {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Window(NonNull<u8>);
-
-// SAFETY: a window is the address of a shared mapping that is never unmapped; all access to it is through
-// atomics, or by `Mapping::write` under the rules that stand there.
-unsafe impl Send for Window {}
-// SAFETY: as above.
-unsafe impl Sync for Window {}
+struct Window(Place);
 
 impl Mapping {
     /// Makes a mapping without windows.
@@ -127,6 +124,13 @@ impl Mapping {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether the file was found cut off; then the cells from there on show memory of this process and its
+    /// children.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        let mut windows = self.windows.iter().filter_map(OnceLock::get);
+        windows.any(|window| window.0.is_cut_off())
     }
 
     /// Returns the 8-byte cell at `offset`. It shows the file for as long as this mapping lives.
@@ -178,7 +182,7 @@ impl Mapping {
             .get()?;
         let inside = usize::try_from(offset % WINDOW_BYTES).ok()?;
         // SAFETY: `inside` is less than the window's size, so the result is in the same mapping.
-        Some(unsafe { window.0.add(inside) })
+        Some(unsafe { window.0.address.add(inside) })
     }
 }
 
@@ -216,67 +220,84 @@ impl Window {
         let len = MAPPED_LEN;
         // SAFETY: exactly one window is replaced, by memory that may be read and written as before: whoever
         // still counts there counts for nobody. Where it fails the window stays as it is, and is not used again.
-        let address = unsafe { libc::mmap(self.0.as_ptr().cast(), len, access, flags, -1, 0) };
+        let address =
+            unsafe { libc::mmap(self.0.address.as_ptr().cast(), len, access, flags, -1, 0) };
         address != libc::MAP_FAILED
     }
 }
 
-/// Returns an address for one window; nothing where address space cannot be set aside.
-fn take_room() -> Option<NonNull<u8>> {
-    let len = MAPPED_LEN;
+/// Returns how often a file was found cut off under its mapping: each time some store has to look.
+pub(crate) fn cuts() -> u64 {
+    room::cuts()
+}
+
+/// Returns an address for one window.
+fn take_room() -> io::Result<Place> {
     let _section = fork::enter();
     give_back_left(&mut LEFT.lock().unwrap_or_else(PoisonError::into_inner));
     let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(window) = free {
-        return Some(window.0);
+        return Ok(window.0);
     }
     let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
-    let (next, left) = if let Some(room) = room.take() {
-        room
-    } else {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let (size, access) = (len * ROOM_WINDOWS, libc::PROT_NONE);
-        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-        let address = unsafe { libc::mmap(ptr::null_mut(), size, access, flags, -1, 0) };
-        if address == libc::MAP_FAILED {
-            return None;
-        }
-        (Window(NonNull::new(address.cast())?), ROOM_WINDOWS)
-    };
-    if left > 1 {
-        // SAFETY: there is room for another window behind this one in the same mapping.
-        let behind = unsafe { next.0.add(len) };
-        *room = Some((Window(behind), left - 1));
+    if room.is_empty() {
+        *room = room::reserve()?;
+        room.reverse();
     }
-    Some(next.0)
+    Ok(room.pop().ok_or(io::ErrorKind::OutOfMemory)?)
+}
+
+/// Says of the errors that file systems without shared mappings give what they mean.
+fn cannot_map(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ENODEV | libc::EINVAL | libc::EACCES | libc::EOPNOTSUPP) => {
+            let text = format!("its file system cannot share memory between processes ({error})");
+            io::Error::new(io::ErrorKind::Unsupported, text)
+        }
+        _ => error,
+    }
 }
 
 fn map_window(file: &File, offset: u64) -> io::Result<Window> {
-    let len = MAPPED_LEN;
+    // Where it cannot be installed, a file that somebody cuts off ends the process, as it would without us.
+    let _ = guard::arm();
     let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    let (place, flags) = take_room().map_or((ptr::null_mut(), 0), |place| {
-        (place.as_ptr().cast(), libc::MAP_FIXED)
-    });
-    // SAFETY: a new mapping, at an address of the kernel's choice, in the room that was set aside for this window
-    // alone, or in the place of one whose readers went long ago; nothing else that exists is touched.
-    let address = unsafe {
+    let place = take_room()?;
+    let (len, descriptor) = (MAPPED_LEN, file.as_raw_fd());
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let new = unsafe {
         libc::mmap(
-            place,
+            ptr::null_mut(),
             len,
             access,
-            libc::MAP_SHARED | flags,
-            file.as_raw_fd(),
+            libc::MAP_SHARED,
+            descriptor,
             offset,
         )
     };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
+    if new == libc::MAP_FAILED {
+        let error = cannot_map(io::Error::last_os_error());
+        let _section = fork::enter();
+        let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+        room.push(place);
+        return Err(error);
     }
-    let address = NonNull::new(address.cast::<u8>());
-    Ok(Window(address.expect(
-        "invariant: mmap returns an address or MAP_FAILED",
-    )))
+    // A mapping that fails at an address leaves a hole there, which others may fill; so it is moved once it is made.
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let address: *mut libc::c_void = place.address.as_ptr().cast();
+    // SAFETY: it goes to the room that was set aside for this window alone, or to the place of one whose readers
+    // went long ago; nothing else that exists is touched.
+    let moved = unsafe { libc::mremap(new, len, len, flags, address) };
+    if moved == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        place.is_given_up();
+        // SAFETY: made above, and nobody has an address in it.
+        unsafe { libc::munmap(new, len) };
+        return Err(error);
+    }
+    place.is_mapped();
+    Ok(Window(place))
 }
 
 /// Points to a mapped cell, or nowhere; may be turned to another cell while threads use it.
@@ -324,7 +345,7 @@ mod tests {
             seconds: 7,
             last: None,
         };
-        free.put(Window(NonNull::dangling()));
+        free.put(Window(room::reserve().unwrap()[0]));
         assert!(free.take().is_none());
         // A process that was stopped for an hour has run for one second more.
         free.last = Instant::now().checked_sub(3600 * second);

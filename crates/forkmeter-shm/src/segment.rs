@@ -108,7 +108,7 @@ impl Segment {
     /// has no room.
     pub(crate) fn open(lock: &DirectoryLock<'_>, path: &Path, mark: Mark) -> io::Result<Self> {
         match Self::open_existing(path, &|other| other == mark) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_empty(path) => {
                 Self::create(lock, path, mark)?;
                 Self::open_existing(path, &|other| other == mark)
             }
@@ -147,8 +147,8 @@ impl Segment {
             sys::allocate(&file, 0, (size as u64).next_multiple_of(PAGE))?;
             let used = i32::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
             let mark = Mark::from_bytes(mark);
-            file.write_all_at(entries, HEADER_SIZE as u64)?;
-            file.write_all_at(&Header { used, mark }.to_bytes(), 0)?;
+            sys::write_all_at(&file, entries, HEADER_SIZE as u64)?;
+            sys::write_all_at(&file, &Header { used, mark }.to_bytes(), 0)?;
             fs::rename(&new, path)
         })();
         if made.is_err() {
@@ -173,6 +173,11 @@ impl Segment {
             && is_ours(Header::from_bytes(header).mark);
         if !is_ours {
             return Err(invalid(path, "is not a segment of ours"));
+        }
+        let used = u64::try_from(Header::from_bytes(header).used).unwrap_or(0);
+        // Another worker may have grown it between the two looks.
+        if used > meta.len() && used > file.metadata()?.len() {
+            return Err(invalid(path, "is shorter than it says"));
         }
         let mapping = Mapping::new();
         mapping.cover(&file, PAGE)?;
@@ -219,6 +224,32 @@ impl Segment {
     /// Tells whether the file is still open.
     pub(crate) fn is_open(&self) -> bool {
         self.file.is_open()
+    }
+
+    /// Tells whether somebody cut the file off, or overwrote its header: what it held may be gone.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.mapping.is_cut_off() || self.intact_len() < self.scanned
+    }
+
+    /// Returns how much of what was in use still is.
+    pub(crate) fn intact_len(&self) -> u64 {
+        // ORDERING: pairs with the release in `publish`.
+        let used = self
+            .mapping
+            .word(0)
+            .map(|word| word.load(Ordering::Acquire));
+        // A segment that was folded is empty and sealed.
+        let used = used.map_or(0, u64::from);
+        let used = if self.is_sealed() { self.scanned } else { used };
+        used.min(self.file.len().unwrap_or(self.scanned))
+    }
+
+    /// Takes the file away if its path names it still. What is left of it is known here.
+    pub(crate) fn discard(&self, _lock: &DirectoryLock<'_>) -> io::Result<()> {
+        if self.is_current() {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(())
     }
 
     /// Returns the mapping, which keeps cells showing the file, and the file from being taken away.
@@ -350,7 +381,9 @@ impl Segment {
     pub(crate) fn entries(&mut self) -> io::Result<Vec<OwnEntry>> {
         // Of a damaged file the part before the damage counts.
         let _ = self.catch_up();
-        let mut bytes = vec![0; usize::try_from(self.scanned).map_err(io::Error::other)?];
+        // Of one that was cut off, what is there.
+        let len = self.scanned.min(self.file.len().unwrap_or(0));
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, 0)?;
         let mut entries = Vec::new();
         for entry in layout::Entries::of_segment(&bytes).map_while(Result::ok) {
@@ -437,6 +470,11 @@ impl Segment {
         let half = self.hasher.hash_one(key) >> 32;
         u32::try_from(half).expect("invariant: 32 bits are left")
     }
+}
+
+/// Tells whether there is a file without anything in it: somebody emptied it.
+fn is_empty(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }
 
 /// Returns the hash that the table works with for a remembered half.

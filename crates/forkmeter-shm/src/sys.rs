@@ -117,6 +117,12 @@ impl OwnFile {
         meta.is_ok_and(|meta| self.is(&meta) && meta.nlink() > 0)
     }
 
+    /// Returns how long it is; nothing where it is not open.
+    pub(crate) fn len(&self) -> Option<u64> {
+        let meta = self.file.metadata().ok()?;
+        self.is(&meta).then_some(meta.len())
+    }
+
     /// Tells whether it is what a path names.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|meta| self.is(&meta))
@@ -150,6 +156,7 @@ impl Drop for OwnFile {
 pub(crate) fn allocate(file: &File, start: u64, end: u64) -> io::Result<()> {
     let offset = off_t::try_from(start).map_err(io::Error::other)?;
     let len = off_t::try_from(end - start).map_err(io::Error::other)?;
+    check_limit(end)?;
     loop {
         // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
         let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, offset, len) };
@@ -175,8 +182,37 @@ fn write_zeros(file: &File, start: u64, end: u64) -> io::Result<()> {
         let step = usize::try_from(end - at)
             .unwrap_or(usize::MAX)
             .min(ZEROS.len());
-        file.write_all_at(&ZEROS[..step], at)?;
+        write_all_at(file, &ZEROS[..step], at)?;
         at += step as u64;
+    }
+    Ok(())
+}
+
+/// Writes bytes to a place in a file. Whatever this crate writes to a file goes through here.
+///
+/// # Errors
+///
+/// `FileTooLarge` beyond the process's limit on file sizes, without the signal that ends processes there.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    check_limit(at + bytes.len() as u64)?;
+    file.write_all_at(bytes, at)
+}
+
+/// Makes a file of these bytes, in the place of what its path names.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_all_at(&File::create(path)?, bytes, 0)
+}
+
+/// Fails where the process may not make files that long: the kernel would send SIGXFSZ.
+fn check_limit(end: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit outlives the call.
+    let asked = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    if asked == 0 && end > limit.rlim_cur {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
     Ok(())
 }

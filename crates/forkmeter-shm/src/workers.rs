@@ -194,7 +194,11 @@ impl WorkersFile {
         let (file, writable) = match options.clone().write(true).create(create).open(path) {
             Ok(file) => (file, true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-            Err(_) => (options.open(path)?, false),
+            // Where it is not there, what kept it from being made is the cause.
+            Err(error) => match options.open(path) {
+                Err(other) if other.kind() == io::ErrorKind::NotFound => return Err(error),
+                other => (other?, false),
+            },
         };
         let meta = file.metadata()?;
         if let Some(other) = open.iter().find(|known| known.is(&meta)) {
@@ -244,7 +248,7 @@ impl WorkersFile {
             header[8..12].copy_from_slice(&VERSION.to_ne_bytes());
             header[12..16].copy_from_slice(&64_u32.to_ne_bytes());
             header[16..20].copy_from_slice(&64_u32.to_ne_bytes());
-            self.file.write_all_at(&header, 0)?;
+            sys::write_all_at(&self.file, &header, 0)?;
         }
         self.check_header()
     }
@@ -328,7 +332,7 @@ impl WorkersFile {
     /// must succeed before its record or tag is used again. The caller holds the directory lock.
     pub(crate) fn claim(
         &self,
-        _lock: &DirectoryLock<'_>,
+        lock: &DirectoryLock<'_>,
         tag_is_free: &dyn Fn(&str) -> bool,
         retire: &mut dyn FnMut(&WorkerReport) -> io::Result<()>,
     ) -> io::Result<Claim> {
@@ -351,9 +355,7 @@ impl WorkersFile {
             }
         }
         if lost > 0 {
-            let before = self.read_lost_series()?;
-            self.file
-                .write_all_at(&(before + lost).to_ne_bytes(), LOST_SERIES_AT)?;
+            self.add_lost_series(lock, lost)?;
         }
         let index = (0..MAX_RECORDS)
             .find(|index| taken.iter().all(|record| record.index != *index))
@@ -387,10 +389,37 @@ impl WorkersFile {
         Ok(new)
     }
 
+    /// Counts series whose values are lost.
+    pub(crate) fn add_lost_series(&self, _lock: &DirectoryLock<'_>, lost: u64) -> io::Result<()> {
+        let sum = self.read_lost_series()?.saturating_add(lost);
+        sys::write_all_at(&self.file, &sum.to_ne_bytes(), LOST_SERIES_AT)
+    }
+
+    /// Tells whether a record is there that this process took; `true` where that cannot be known.
+    pub(crate) fn has(&self, claim: &Claim) -> bool {
+        let mut record = [0; 8];
+        match self.file.read_exact_at(&mut record, record_at(claim.index)) {
+            Ok(()) => u32_at(&record, 4) == 1 && self.check_header().is_ok(),
+            Err(error) => error.kind() != io::ErrorKind::UnexpectedEof,
+        }
+    }
+
+    /// Takes the file away if its path names it still: somebody cut it off.
+    pub(crate) fn discard(&self) -> io::Result<()> {
+        let _lock = self.lock_directory()?;
+        if self.is_current() {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(())
+    }
+
     /// Writes down how many series this worker keeps in memory.
     pub(crate) fn report_kept(&self, claim: &Claim, kept_series: u64) -> io::Result<()> {
-        self.file
-            .write_all_at(&kept_series.to_ne_bytes(), record_at(claim.index) + 16)
+        sys::write_all_at(
+            &self.file,
+            &kept_series.to_ne_bytes(),
+            record_at(claim.index) + 16,
+        )
     }
 
     /// Reads all records that are taken, and asks the kernel who lives.
@@ -459,7 +488,7 @@ impl WorkersFile {
     /// Says that shared segments are about to come or go.
     pub(crate) fn announce_change(&self, _lock: &DirectoryLock<'_>) -> io::Result<()> {
         let changes = self.changes()?.wrapping_add(1);
-        self.file.write_all_at(&changes.to_ne_bytes(), CHANGES_AT)
+        sys::write_all_at(&self.file, &changes.to_ne_bytes(), CHANGES_AT)
     }
 
     fn own_index(&self) -> Option<u16> {
@@ -501,7 +530,7 @@ impl WorkersFile {
         bytes[16..24].copy_from_slice(&record.kept_series.to_ne_bytes());
         let tag = record.tag.as_bytes();
         bytes[32..32 + tag.len()].copy_from_slice(tag);
-        self.file.write_all_at(&bytes, record_at(index))
+        sys::write_all_at(&self.file, &bytes, record_at(index))
     }
 }
 

@@ -11,7 +11,7 @@ use forkmeter_core::{Exemplar, Timestamp};
 use crate::layout::EXEMPLARS_FILE;
 use crate::side::HEADER_SIZE;
 use crate::side::exemplars::{self, Header, RECORD_SIZE, Record, SlotId};
-use crate::sys::OwnFile;
+use crate::sys::{self, OwnFile};
 use crate::workers::{DirectoryLock, WorkersFile};
 
 /// From how many records on unused ones are looked for before the file grows, whenever it has doubled.
@@ -81,7 +81,7 @@ impl ExemplarFile {
         open.records.insert(record.slot, index);
         if index == open.header.count {
             open.header.count += 1;
-            open.file.write_all_at(&open.header.to_bytes(), 0)?;
+            sys::write_all_at(&open.file, &open.header.to_bytes(), 0)?;
         }
         Ok(())
     }
@@ -205,19 +205,24 @@ impl Open {
     }
 
     fn write(&self, index: u64, bytes: &[u8; RECORD_SIZE]) -> io::Result<()> {
-        self.file.write_all_at(bytes, record_at(index))
+        sys::write_all_at(&self.file, bytes, record_at(index))
     }
 
     /// Reads what others wrote since the last look: new records, or all of them where some have other slots now.
     fn catch_up(&mut self) -> io::Result<()> {
         let mut bytes = [0; HEADER_SIZE];
-        let written = if self.file.read_exact_at(&mut bytes, 0).is_ok() {
+        let mut written = if self.file.read_exact_at(&mut bytes, 0).is_ok() {
             let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
             Header::from_bytes(&bytes).map_err(wrong)?
         } else {
-            self.file.write_all_at(&Header::default().to_bytes(), 0)?;
+            sys::write_all_at(&self.file, &Header::default().to_bytes(), 0)?;
             Header::default()
         };
+        // Somebody may have cut off the file.
+        let len = self.file.metadata()?.len();
+        written.count = written
+            .count
+            .min(len.saturating_sub(HEADER_SIZE as u64) / RECORD_SIZE as u64);
         if written.reuses != self.header.reuses || written.count < self.header.count {
             self.records.clear();
             self.vacant.clear();
@@ -240,7 +245,7 @@ impl Open {
     /// Tells other workers to read all records again.
     fn announce_reuse(&mut self) -> io::Result<()> {
         self.header.reuses = self.header.reuses.wrapping_add(1);
-        self.file.write_all_at(&self.header.to_bytes(), 0)
+        sys::write_all_at(&self.file, &self.header.to_bytes(), 0)
     }
 
     /// Returns a record that no slot has: a vacant one, one of a segment that is gone, or the next one.

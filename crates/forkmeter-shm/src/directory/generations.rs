@@ -27,8 +27,8 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 /// Is a sealed segment in which a handle of this process may still count.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    stem: Box<str>,
-    segment: Segment,
+    pub(super) stem: Box<str>,
+    pub(super) segment: Segment,
     since: Instant,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Leaving {
 pub(super) struct Rest {
     /// The number of changes when they were listed.
     changes: Option<u64>,
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
 }
 
 impl OpenDirectory {

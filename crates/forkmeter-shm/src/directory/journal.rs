@@ -32,14 +32,14 @@ pub(super) fn replace(
         remove_if_there(&temporary)?;
         let file = File::create_new(&temporary)?;
         sys::allocate(&file, 0, (bytes.len() as u64).next_multiple_of(4096))?;
-        file.write_all_at(bytes, 0)?;
+        sys::write_all_at(&file, bytes, 0)?;
         let target_inode = file.metadata()?.ino();
         let journal = Fold {
             target,
             target_inode,
             sources,
         };
-        fs::write(directory.join(JOURNAL_TEMPORARY), journal.to_bytes())?;
+        sys::write_file(&directory.join(JOURNAL_TEMPORARY), &journal.to_bytes())?;
         fs::rename(directory.join(JOURNAL_TEMPORARY), directory.join(FOLD_FILE))?;
         fs::rename(&temporary, place)
     })();
@@ -102,7 +102,7 @@ fn empty(path: &Path) -> io::Result<()> {
         }
     }
     let used = i32::try_from(HEADER_SIZE).unwrap_or_default();
-    file.write_all_at(&used.to_le_bytes(), 0)
+    sys::write_all_at(&file, &used.to_le_bytes(), 0)
 }
 
 /// Reads a whole segment, but no more than one can be long.

@@ -12,7 +12,7 @@ use forkmeter_core::{Descriptor, LabelSet};
 
 use crate::layout::META_FILE;
 use crate::side::{HEADER_SIZE, meta};
-use crate::sys::OwnFile;
+use crate::sys::{self, OwnFile};
 use crate::workers::DirectoryLock;
 
 /// Above this much, records that later ones replaced are left behind in a rewrite.
@@ -50,11 +50,24 @@ impl MetaFile {
         }
     }
 
-    /// Tells whether the file is still what its path names; an unopened one is.
+    /// Tells whether the file is still what its path names, and whole; an unopened one is.
     pub(super) fn is_current(&self) -> bool {
-        self.open
-            .as_ref()
-            .is_none_or(|open| open.file.is_at(&self.path))
+        let is_at = |open: &Open| open.file.is_at(&self.path);
+        self.open.as_ref().is_none_or(is_at) && !self.is_cut_off()
+    }
+
+    /// Tells whether somebody cut off the file since it was opened.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let is_short = |open: &Open| open.file.len().is_some_and(|len| len < open.scanned);
+        self.open.as_ref().is_some_and(is_short)
+    }
+
+    /// Takes the file away if it is what its path names.
+    pub(super) fn discard(&self, _lock: &DirectoryLock<'_>) -> io::Result<()> {
+        match &self.open {
+            Some(open) if open.file.is_at(&self.path) => fs::remove_file(&self.path),
+            _ => Ok(()),
+        }
     }
 
     /// Tells whether this descriptor was seen in the file, as of the last look.
@@ -100,9 +113,12 @@ impl MetaFile {
         }
         let open = self.open.as_mut().ok_or(io::ErrorKind::NotFound)?;
         let end = open.scanned + record.len() as u64;
-        open.file.write_all_at(record, open.scanned)?;
-        open.file
-            .write_all_at(&end.to_le_bytes(), meta::COMMITTED_OFFSET as u64)?;
+        sys::write_all_at(&open.file, record, open.scanned)?;
+        sys::write_all_at(
+            &open.file,
+            &end.to_le_bytes(),
+            meta::COMMITTED_OFFSET as u64,
+        )?;
         open.scanned = end;
         self.known.insert(identity, fingerprint);
         if end > self.compact_above {
@@ -181,7 +197,8 @@ impl MetaFile {
         let mut new = meta::header((HEADER_SIZE + size) as u64).to_vec();
         new.extend(kept.into_iter().flat_map(|(_, record)| record));
         let temporary = self.path.with_extension("meta.new");
-        let written = fs::write(&temporary, new).and_then(|()| fs::rename(&temporary, &self.path));
+        let written =
+            sys::write_file(&temporary, &new).and_then(|()| fs::rename(&temporary, &self.path));
         if written.is_err() {
             // A full disk wants its blocks back.
             let _ = fs::remove_file(&temporary);
@@ -209,8 +226,7 @@ impl Open {
             scanned: HEADER_SIZE as u64,
         };
         if metadata.len() < HEADER_SIZE as u64 {
-            new.file
-                .write_all_at(&meta::header(HEADER_SIZE as u64), 0)?;
+            sys::write_all_at(&new.file, &meta::header(HEADER_SIZE as u64), 0)?;
         }
         new.committed()?;
         Ok(new)

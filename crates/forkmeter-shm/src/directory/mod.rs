@@ -1,6 +1,7 @@
 //! An open directory as a worker sees it: its segments, its record, and the side files it writes.
 
 pub(crate) mod compact;
+mod deleted;
 mod exemplars;
 mod gauges;
 mod generations;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use forkmeter_core::encode::format_value;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
+pub(crate) use self::deleted::{Cut, Deleted, Gone};
 use self::exemplars::ExemplarFile;
 pub(crate) use self::gauges::Rewritten;
 pub(crate) use self::generations::DRAIN;
@@ -62,24 +64,6 @@ pub(crate) struct Place {
     pub(crate) slots: Vec<Found>,
     /// Keeps the slots' cells showing the file.
     pub(crate) mapping: Arc<Held>,
-}
-
-/// Is a segment of shared slots whose file was deleted, and the stem of its name.
-#[derive(Debug)]
-pub(crate) struct Deleted {
-    stem: Box<str>,
-    segment: Segment,
-    /// Whether its deletion was a reset: of what it holds only what was counted since is still wanted.
-    is_reset: bool,
-}
-
-/// Says which files are no longer there.
-#[derive(Debug)]
-pub(crate) struct Gone {
-    /// What their names begin with: one or more files of each were deleted.
-    pub(crate) stems: Vec<Box<str>>,
-    /// The inodes of segments of these names that are still there.
-    pub(crate) staying: Vec<u64>,
 }
 
 impl OpenDirectory {
@@ -126,50 +110,6 @@ impl OpenDirectory {
         // Best effort: what dead workers were attached to counts where it is.
         let _ = self.fold_all(&lock);
         Ok(())
-    }
-
-    /// Tells whether everything that is open is still what its path names.
-    pub(crate) fn is_current(&self) -> bool {
-        self.workers.is_current()
-    }
-
-    /// Forgets the files that were deleted or replaced, and tells which.
-    ///
-    /// Segments of shared slots are added to `deleted`: they may hold what nobody else knows any more.
-    pub(crate) fn forget_deleted(&mut self, deleted: &mut Vec<Deleted>, is_reset: bool) -> Gone {
-        let is_gone = |set: &Vec<Segment>| {
-            set.iter()
-                .any(|segment| !segment.is_current() || !segment.is_open())
-        };
-        let mut stems: Vec<_> = self
-            .sets
-            .iter()
-            .filter(|(stem, set)| is_gone(set) || self.is_leaving_deleted(stem))
-            .map(|(stem, _)| stem.clone())
-            .collect();
-        let mut staying = Vec::new();
-        for stem in &stems {
-            let left = self.take_leaving(stem);
-            let segments = self.sets.remove(stem).into_iter().flatten().chain(left);
-            for segment in segments.filter(Segment::is_open) {
-                if segment.is_current() {
-                    // It is opened again by who needs it.
-                    staying.push(segment.inode());
-                } else if stem.ends_with("_shared") {
-                    deleted.push(Deleted {
-                        stem: stem.clone(),
-                        segment,
-                        is_reset,
-                    });
-                }
-            }
-        }
-        self.forget_deleted_rest(deleted, is_reset);
-        if !self.meta.is_current() {
-            self.meta = MetaFile::new(&self.path);
-            stems.push(layout::META_FILE.into());
-        }
-        Gone { stems, staying }
     }
 
     /// Forgets the files of this worker's own gauges, which belong to the parent after a fork.

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -16,6 +15,7 @@ use forkmeter_core::model::MergeRule;
 use super::journal;
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
 use crate::reader::WorkerReport;
+use crate::sys;
 use crate::workers::DirectoryLock;
 
 /// How many dead workers' gauges of mode `all` stay.
@@ -65,7 +65,7 @@ fn free_the_tag(directory: &Path, mode: MultiprocessMode, tag: &str) -> io::Resu
     let path = directory.join(gauge_file(mode, tag));
     // Marked as nobody's: the record's number is about to be used again.
     let file = fs::OpenOptions::new().write(true).open(&path)?;
-    file.write_all_at(&Mark::Retired.to_bytes(), layout::MARK_OFFSET as u64)?;
+    sys::write_all_at(&file, &Mark::Retired.to_bytes(), layout::MARK_OFFSET as u64)?;
     let prefix = format!("gauge_{mode}_");
     let mut dead: Vec<(SystemTime, _)> = Vec::new();
     for entry in fs::read_dir(directory)?.flatten() {

@@ -20,20 +20,21 @@ impl Shared {
     ///
     /// Begins anew where values moved between memory and files meanwhile, which would show them twice or not
     /// at all.
-    pub(super) fn collect(&self, created_samples: bool) -> Collected {
+    pub(super) fn collect(&self) -> Collected {
         let mut tries = 1..=MAX_TRIES;
         loop {
-            let (collected, moves) = self.try_collect(created_samples);
+            let (mut collected, moves) = self.try_collect();
             let mut state = self.lock();
             state.repair();
             if state.moves() == moves || tries.next().is_none() {
+                collected.errors.extend(state.take_news());
                 return collected;
             }
         }
     }
 
     /// Returns what was collected, and the number of moves before.
-    fn try_collect(&self, created_samples: bool) -> (Collected, u64) {
+    fn try_collect(&self) -> (Collected, u64) {
         let (path, descriptors, in_memory, error, moves) = {
             let mut state = self.lock();
             state.refresh(&self.options);
@@ -42,9 +43,12 @@ impl Shared {
             let error = state
                 .last_error()
                 .filter(|_| state.wants_directory() && !in_memory.is_empty());
-            let error = error
-                .map(|error| format!("{} series are kept in memory: {error}", in_memory.len()));
-            let path = state.directory_path();
+            // Said once in a log: it does not change with how many they are.
+            let error = error.map(|error| {
+                format!("some series are kept in memory: {error}; only this process shows them")
+            });
+            // Who may not write there shows what others wrote all the same.
+            let path = state.directory_path().or_else(|| state.readable_place());
             (path, descriptors, in_memory, error, state.moves())
         };
         let mut collected = Collected::default();
@@ -54,7 +58,6 @@ impl Shared {
                 Some(reader) if reader.path() == path => reader,
                 _ => reader.insert(DirectoryReader::new(path)),
             };
-            reader.set_created_samples(created_samples);
             let snapshot = reader.read();
             collected.families = snapshot.families;
             let bad = snapshot.report.files.iter().filter(|file| {
@@ -63,11 +66,10 @@ impl Shared {
                     FileState::Ok | FileState::Empty | FileState::Vanished
                 )
             });
-            collected.errors.extend(
-                bad.map(|file| {
-                    format!("{}: {:?}: {}", file.path.display(), file.state, file.cause)
-                }),
-            );
+            collected.errors.extend(bad.map(|file| {
+                let (path, state) = (file.path.display(), file.state);
+                format!("left out of a scrape: {path}: {state:?}: {}", file.cause)
+            }));
         }
         if error.is_some() {
             collected.families.push(kept_series(in_memory.len()));
@@ -77,7 +79,7 @@ impl Shared {
             &mut collected.families,
             &descriptors,
             &in_memory,
-            created_samples,
+            self.options.created_samples,
         );
         (collected, moves)
     }

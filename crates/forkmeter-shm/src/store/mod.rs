@@ -4,6 +4,7 @@ mod collect;
 mod hints;
 mod series;
 mod state;
+mod trouble;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -134,12 +135,6 @@ impl ShmStore {
         self.shared.lock().directory_path()
     }
 
-    /// As [`Store::collect`], with `_created` samples as the caller wants them.
-    pub fn collect_with(&self, created_samples: bool) -> Collected {
-        let _section = fork::enter();
-        self.shared.collect(created_samples)
-    }
-
     /// Returns how many series are kept in memory although a directory is named, and why, if there are any.
     pub fn kept_series(&self) -> (u64, Option<String>) {
         let _section = fork::enter();
@@ -179,6 +174,7 @@ impl Store for ShmStore {
     }
 
     fn collect(&self) -> Collected {
-        self.collect_with(self.shared.options.created_samples)
+        let _section = fork::enter();
+        self.shared.collect()
     }
 }

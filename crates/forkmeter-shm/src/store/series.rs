@@ -15,7 +15,7 @@ pub(super) use self::counting::InMemory;
 use self::marks::is_removed;
 pub(super) use self::marks::{is_alive, mark_removed, reset_place};
 use super::Shared;
-use crate::directory::is_shared;
+use crate::directory::{Cut, is_shared};
 use crate::layout;
 use crate::map::{CellRef, timestamp_of};
 use crate::process;
@@ -192,6 +192,15 @@ impl Series {
             has_value |= bits != 0 && !removed;
         }
         (is_removed, has_value)
+    }
+
+    /// Tells whether values of the series were lost with a part of its file; `is_counted` asks for those of a file that
+    /// this worker took away.
+    pub(super) fn is_cut(&self, cuts: &[Cut], is_counted: bool) -> bool {
+        let extra = self.extra();
+        let end = extra.value_offsets.iter().max().map_or(0, |last| last + 16);
+        let mut cuts = cuts.iter().filter(|cut| cut.is_first || !is_counted);
+        cuts.any(|cut| cut.inode == extra.segment_inode && cut.len < end)
     }
 
     /// Returns where the slot stands in which file.

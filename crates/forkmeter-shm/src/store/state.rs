@@ -16,8 +16,8 @@ use super::hints::Looks;
 use super::series::Series;
 use super::{Options, Shared};
 use crate::directory::{DRAIN, Deleted, OpenDirectory, Rewritten, is_shared};
-use crate::process;
 use crate::segment::Found;
+use crate::{map, process};
 
 /// Is everything that a store changes, under one lock.
 #[derive(Debug)]
@@ -53,6 +53,10 @@ pub(super) struct State {
     reported_kept: u64,
     /// How often values that memory held, or a deleted file, went somewhere else.
     moves: u64,
+    /// How often files had been found cut off at the last look.
+    cuts: u64,
+    /// What happened that nobody was told yet.
+    news: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,8 @@ impl State {
             last_error: None,
             reported_kept: 0,
             moves: 0,
+            cuts: map::cuts(),
+            news: Vec::new(),
         }
     }
 
@@ -104,6 +110,11 @@ impl State {
         self.open.as_ref().map(|open| open.path().to_owned())
     }
 
+    /// Returns the directory that is wanted, if there is one.
+    pub(super) fn readable_place(&self) -> Option<PathBuf> {
+        self.place.clone().filter(|place| place.is_dir())
+    }
+
     pub(super) fn kept_series(&self) -> (u64, Option<String>) {
         let count = self.unpublished.len() as u64;
         (count, self.last_error.clone().filter(|_| count > 0))
@@ -111,6 +122,11 @@ impl State {
 
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    /// Returns what happened that nobody was told yet.
+    pub(super) fn take_news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
     }
 
     pub(super) fn wants_directory(&self) -> bool {

@@ -13,6 +13,7 @@ mod store_suite;
 
 mod children;
 mod compact;
+mod cut_off;
 mod faults;
 mod full_disk;
 mod fuzz_corpus;

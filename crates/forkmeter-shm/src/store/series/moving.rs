@@ -115,6 +115,8 @@ impl Series {
                     let created = timestamp_of(before);
                     // ORDERING: lone values.
                     let created = f64::from_bits(created.load(Ordering::Relaxed)).abs();
+                    // Where the file was cut off it begins anew.
+                    let created = if created == 0.0 { self.now() } else { created };
                     self.kept_created_bits
                         .store(created.to_bits(), Ordering::Relaxed);
                     if !staying.contains(&inode) {

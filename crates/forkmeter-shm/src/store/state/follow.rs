@@ -1,7 +1,7 @@
 //! What happens to a store: forks, other directories, deleted files, disks without room.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use forkmeter_core::{Descriptor, MetricType};
 
 use super::{State, is_later};
-use crate::directory::{OpenDirectory, is_shared};
-use crate::process;
+use crate::directory::{Gone, OpenDirectory, is_shared};
 use crate::store::hints::Hints;
 use crate::store::series::Series;
-use crate::store::{Directory, Options};
+use crate::store::{Directory, Options, trouble};
+use crate::{map, process};
 
 /// How long to leave a directory alone after it could not be written.
 const RETRY: Duration = Duration::from_secs(1);
@@ -232,9 +232,9 @@ impl State {
                 return;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // It is this series that cannot be written.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                self.last_error = Some(error.to_string());
+            // It is this series that cannot be written, or its file is not ours; others have a place.
+            Err(error) if is_of_one_series(&error) => {
+                self.remember(&error);
             }
             Err(error) => {
                 let is_deleted = error.kind() == io::ErrorKind::NotFound;
@@ -260,8 +260,9 @@ impl State {
         let Some(open) = self.open.as_mut() else {
             return;
         };
-        let is_whole = open.is_current();
+        // First: its lock is in the file of workers, which may be gone as well.
         let gone = open.forget_deleted(&mut self.deleted, self.resets);
+        let is_whole = open.is_current();
         if is_whole && gone.stems.is_empty() {
             return;
         }
@@ -278,7 +279,9 @@ impl State {
             self.open = None;
         }
         self.looks.found();
-        lost.retain(|series| self.withdraw(series, &gone.staying));
+        let cut = lost.iter().filter(|series| series.is_cut(&gone.cuts, true));
+        let lost_series = cut.count() as u64;
+        lost.retain(|series| self.withdraw(series, &gone));
         // Handles of what starts over are to ask for a place before they count.
         process::next_epoch();
         self.undeclared = true;
@@ -292,26 +295,47 @@ impl State {
         self.is_repairing = true;
         self.retry();
         self.is_repairing = false;
+        self.report_lost(lost_series);
+    }
+
+    /// Counts and says how many series begin anew because somebody cut off their file.
+    fn report_lost(&mut self, series: u64) {
+        if series == 0 {
+            return;
+        }
+        if let Some(open) = &self.open {
+            // Best effort, as is that report about memory.
+            let _ = open.report_lost(series);
+        }
+        let directory = self.place.as_deref().unwrap_or(Path::new("")).display();
+        self.news.push(format!(
+            "{directory}: somebody cut off files under their writers; {series} series begin anew"
+        ));
     }
 
     /// Takes a series back out of a deleted file; tells whether it is to be published again.
     ///
     /// What was removed before, by another worker or by whoever deleted the file, starts over: with labels, once it
     /// is used again.
-    fn withdraw(&self, series: &Series, staying: &[u64]) -> bool {
+    fn withdraw(&self, series: &Series, gone: &Gone) -> bool {
         let (is_removed, has_value) = series.is_taken_out();
-        let is_over = if is_removed { !has_value } else { self.resets };
+        // What a gauge was is not known any more; that it was zero would be made up.
+        let is_cut = || series.is_cut(&gone.cuts, false);
+        let is_unknown = is_own(&series.descriptor) && !has_value && is_cut();
+        let is_over = if is_removed { !has_value } else { self.resets } || is_unknown;
         if is_over && series.descriptor.kind != MetricType::Info {
             series.start_anew();
             return series.label_values.is_empty();
         }
-        series.withdraw(staying);
+        series.withdraw(&gone.staying);
         true
     }
 
     /// Looks for deleted files, where somebody said that there may be some.
     pub(super) fn look_for_deletions(&mut self, hints: &Hints) {
-        if self.open.is_none() || !self.looks.is_due(hints) {
+        let cuts = map::cuts();
+        let is_cut = std::mem::replace(&mut self.cuts, cuts) != cuts;
+        if self.open.is_none() || !(self.looks.is_due(hints) || is_cut) {
             return;
         }
         self.repair();
@@ -345,15 +369,19 @@ impl State {
     /// Remembers why the directory could not be written, and leaves it alone for a while.
     pub(super) fn note<T>(&mut self, result: io::Result<T>) {
         if let Err(error) = result {
-            self.last_error = Some(error.to_string());
+            self.remember(&error);
             self.retry_at = Some(Instant::now() + RETRY);
         }
+    }
+
+    fn remember(&mut self, error: &io::Error) {
+        self.last_error = Some(trouble::describe(self.place.as_deref(), error));
     }
 
     /// As [`State::note`], where counting goes on without the file.
     pub(super) fn note_side_file<T>(&mut self, result: io::Result<T>) {
         if let Err(error) = result {
-            self.last_error = Some(error.to_string());
+            self.remember(&error);
             self.retry_side_files_at = Some(Instant::now() + RETRY);
         }
     }
@@ -367,6 +395,13 @@ impl State {
             self.reported_kept = kept;
         }
     }
+}
+
+fn is_of_one_series(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory
+    )
 }
 
 /// Tells whether the values of a family are this worker's own.
