@@ -1,0 +1,106 @@
+"""System calls that fail, one at a time or from one on, at every point of a worker's life.
+
+Nothing is raised, a handle tells the right number all the while, what is in memory only is counted and said once, and a
+moment later everybody reads the right numbers.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.faulty import Host, answer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# What `Host.life` counts of each kind before the calls succeed again, and altogether.
+BEFORE, ALL = [17.0] * 3, [31.0] * 3
+MOST_CASES = 6
+# By call: what it fails with. All but EINTR also for the rest of the life.
+FAULTS = {
+    "open": ["ENOSPC", "EACCES", "EMFILE", "ENFILE", "EIO", "EINTR"],
+    "fallocate": ["ENOSPC", "EIO", "EFBIG", "EOPNOTSUPP", "EINTR"],
+    "mmap": ["ENODEV", "EINVAL", "ENOMEM", "EACCES"],
+    "pread": ["EIO", "EINTR"],
+    "pwrite": ["ENOSPC", "EIO", "EINTR"],
+    "lock": ["ENOLCK", "EINTR"],
+    "rename": ["ENOSPC", "EIO", "EACCES"],
+    "unlink": ["EACCES", "EIO"],
+    "stat": ["EIO", "EACCES"],
+    "mkdir": ["EACCES", "ENOSPC"],
+    "readdir": ["EMFILE", "EACCES"],
+}
+COMBINATIONS = [
+    (call, fault, lasts)
+    for call, faults in FAULTS.items()
+    for fault in faults
+    for lasts in ([False] if fault == "EINTR" else [False, True])
+]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Iterator[Host]:
+    """A host that forks a child for each life."""
+    with Host(tmp_path_factory.mktemp("unused"), library) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lives(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
+    """Lets children live, each in a directory of its own that is not there yet, and returns what came of them."""
+    numbers = count()
+
+    def run(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        folder = tmp_path_factory.mktemp("lives")
+        cases = [
+            {"op": "life", "arguments": {"directory": str(folder / str(next(numbers))), "fault": fault}}
+            for fault in faults
+        ]
+        answers: list[dict[str, Any]] = host.call("cases", cases=cases)
+        for answer in answers:
+            assert answer["status"] == 0, answer
+        return [answer_of(answer) for answer in answers]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def seen(lives: Callable[..., list[dict[str, Any]]]) -> dict[str, int]:
+    """How many calls of each name there are in a life in which none fails."""
+    (life,) = lives([{}])
+    assert (life["got"], life["after"], life["outside"], life["log"]) == (BEFORE, ALL, ALL, [])
+    calls: dict[str, int] = life["seen"]
+    return calls
+
+
+def test_the_library_sees_every_call(seen: dict[str, int]) -> None:
+    """The calls that are made to fail are those that the package makes."""
+    assert set(FAULTS) == set(seen)
+    assert all(seen.values()), seen
+
+
+@pytest.mark.parametrize(("call", "fault", "lasts"), COMBINATIONS)
+def test_a_call_that_fails(
+    lives: Callable[..., list[dict[str, Any]]], seen: dict[str, int], call: str, fault: str, *, lasts: bool
+) -> None:
+    """Whichever call it is, the worker counts on and later numbers are right."""
+    # Other combinations begin elsewhere, so that together they see each call.
+    step = -(-seen[call] // MOST_CASES)
+    first = COMBINATIONS.index((call, fault, lasts)) % step + 1
+    faults = [
+        {"call": call, "number": number, "fault": fault, "lasts": lasts}
+        for number in range(first, seen[call] + 1, step)
+    ]
+    for where, life in zip(faults, lives(faults)):
+        assert life["hits"] > 0, where
+        assert life["got"] == BEFORE, where
+        assert (life["after"], life["outside"]) == (ALL, ALL), where
+        assert life["kept after"] == 0, where
+        said = [line for line in life["log"] if "kept in memory" in line]
+        # A store that keeps series says so in a scrape, and once in the log.
+        assert life["is kept said"] == bool(life["kept"]), where
+        assert len(said) == bool(said or life["kept"]), (where, said)
