@@ -33,7 +33,9 @@ def to_metric(family: Metric | NativeFamily) -> Metric:
 
 def collect_own() -> list[NativeFamily]:
     """Returns what all workers of this process's directory counted; logs once what could not be read."""
-    families, errors = _forkmeter.collect_store()
+    from . import metrics
+
+    families, errors = _forkmeter.collect_store(metrics._use_created)
     for error in errors:
         if error not in _reported:
             _reported.add(error)
@@ -51,6 +53,12 @@ def stands_in_directory(collector: Any) -> bool:
         and collector._is_declared
         and "_child_samples" not in vars(collector)
     )
+
+
+def is_reader(collector: Any) -> bool:
+    """Tells whether a collector is a `MultiProcessCollector`."""
+    # On the type: what makes up attributes, such as a mock, has this one too.
+    return getattr(type(collector), "_is_reader", False) is True
 
 
 def is_collector_of_own(collector: Any) -> bool:

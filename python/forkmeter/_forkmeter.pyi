@@ -50,7 +50,7 @@ def begin_part_of_test(is_first: bool) -> None:
 def remove_series(metric: NativeMetric, label_values: Sequence[str]) -> None:
     """Removes a series of a metric from the directory, for all workers."""
 
-def collect_store() -> tuple[list[NativeFamily], list[str]]:
+def collect_store(created_samples: bool) -> tuple[list[NativeFamily], list[str]]:
     """Reads what the process's own directory holds; also returns what could not be read."""
 
 def collect_directory(path: str) -> list[NativeFamily]:

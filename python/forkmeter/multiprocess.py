@@ -44,7 +44,12 @@ class MultiProcessCollector:
 
     Note: differs
         Without `path` the collector follows the process to another directory, and a missing one is made.
+
+    Note: differs
+        Metrics that are registered beside it are not shown twice, and restricted registries ask it as well.
     """
+
+    _is_reader = True
 
     def __init__(self, registry: CollectorRegistry | None, path: str | os.PathLike[str] | None = None) -> None:
         if path is None:

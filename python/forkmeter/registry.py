@@ -172,8 +172,7 @@ class CollectorRegistry:
         if self is REGISTRY and _directory.is_shared():
             yield from _shared_families(collectors, of)
             return
-        for collector in collectors:
-            yield from of(collector)
+        yield from _each_once(collectors, of)
 
     def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
         """Returns a view that collects only some samples.
@@ -259,6 +258,8 @@ class RestrictedRegistry:
         target_info = None
         with registry._lock:
             collectors = dict.fromkeys(registry._collectors_without_names)
+            # What is in a directory has names that change.
+            collectors.update((known, None) for known in registry._collector_to_names if _directory.is_reader(known))
             if "target_info" in names and registry._target_info:
                 target_info = registry._target_info_metric()
             known = registry._names_to_collectors
@@ -269,7 +270,7 @@ class RestrictedRegistry:
         if registry is REGISTRY and _directory.is_shared():
             families = _shared_families(list(collectors), of)
         else:
-            families = (family for collector in collectors for family in of(collector))
+            families = _each_once(collectors, of)
         for family in families:
             restricted: Family | None
             if isinstance(family, NativeFamily):
@@ -322,6 +323,28 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Fami
     for name, family in merged.items():
         if name not in elsewhere:
             yield family
+
+
+def _each_once(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
+    """Yields the families of collectors, without those of this worker that one among them yields of all workers.
+
+    Args:
+        collectors: The collectors of a registry.
+        of: Asks a collector.
+    """
+    collectors = list(collectors)
+    readers = [collector for collector in collectors if _directory.is_reader(collector)]
+    has_own = any(_directory.is_collector_of_own(reader) for reader in readers)
+    paths = set()
+    for collector in collectors:
+        if collector in readers:
+            path = os.path.realpath(collector._path)
+            if path in paths:
+                continue
+            paths.add(path)
+        elif has_own and _directory.stands_in_directory(collector):
+            continue
+        yield from of(collector)
 
 
 def _names_of_other_registries() -> set[str]:

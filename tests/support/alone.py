@@ -64,15 +64,15 @@ def do_and_end(work: Callable[[], object]) -> NoReturn:
         os._exit(code)
 
 
-def in_worker(work: Callable[[], object]) -> None:
+def in_worker(*works: Callable[[], object]) -> None:
     """Does something in a worker that ends then.
 
     Args:
-        work: what the worker does; an exception fails the test.
+        works: what the worker does, one after the other; an exception fails the test.
     """
     child = os.fork()
     if not child:
-        do_and_end(work)
+        do_and_end(lambda: [work() for work in works])
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forkmeter_core::fork;
-use forkmeter_core::store::Store;
 use forkmeter_shm::reader::DirectoryReader;
 use pyo3::prelude::*;
 
@@ -21,9 +20,12 @@ static READERS: Mutex<Vec<(PathBuf, Reader)>> = Mutex::new(Vec::new());
 
 /// Reads what the process's own directory holds, and what of this process is not in it yet.
 #[pyfunction]
-pub(crate) fn collect_store(py: Python<'_>) -> (Vec<NativeFamily>, Vec<String>) {
+pub(crate) fn collect_store(
+    py: Python<'_>,
+    created_samples: bool,
+) -> (Vec<NativeFamily>, Vec<String>) {
     shared::publish_waiting(py);
-    let collected = py.detach(|| shared::store().collect());
+    let collected = py.detach(|| shared::store().collect_with(created_samples));
     (
         collected.families.into_iter().map(Into::into).collect(),
         collected.errors,
@@ -36,7 +38,7 @@ pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFami
     // Not the one that the store has open: it may not have followed yet.
     let is_own = py.detach(|| mode::resolve().is_some_and(|own| is_same(&own, &path)));
     if is_own {
-        collect_store(py).0
+        collect_store(py, false).0
     } else {
         read_directory(py, path)
     }

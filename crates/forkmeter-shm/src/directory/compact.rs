@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -194,7 +194,13 @@ fn read_marked(path: &Path, mark: Mark) -> io::Result<Option<(u64, Vec<u8>)>> {
     if !meta.is_file() {
         return Ok(None);
     }
-    let bytes = journal::read(&File::open(path)?)?;
+    let file = File::open(path)?;
+    let mut header = [0; HEADER_SIZE];
+    // Every worker that starts comes here: only what is to be folded is read as a whole.
+    if file.read_exact_at(&mut header, 0).is_err() || Header::from_bytes(header).mark != mark {
+        return Ok(None);
+    }
+    let bytes = journal::read(&file)?;
     let header = bytes.split_first_chunk::<HEADER_SIZE>();
     let is_marked = header.is_some_and(|(header, _)| Header::from_bytes(*header).mark == mark);
     Ok(is_marked.then_some((meta.ino(), bytes)))

@@ -130,6 +130,12 @@ impl DirectoryReader {
         self
     }
 
+    /// As [`DirectoryReader::with_created_samples`], from the next read on.
+    pub fn set_created_samples(&mut self, enabled: bool) {
+        self.stale |= self.created_samples != enabled;
+        self.created_samples = enabled;
+    }
+
     /// Reads values through maps of the files instead of by system calls, which is several times faster for
     /// large files.
     ///

@@ -4,19 +4,20 @@
 //! numbers. It is always made anew as a whole, in the order of the file names, so that what is exposed does
 //! not depend on what was read before.
 
+mod declared;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
 use forkmeter_core::merge::Merged;
-use forkmeter_core::{LabelSet, MergeRule, MetricType, MultiprocessMode};
+use forkmeter_core::{Descriptor, LabelSet, MergeRule, MetricType, MultiprocessMode};
 use hashbrown::HashMap;
 
 use super::Conflict;
 use super::keys::{KeyTable, NO_SLOT, Part};
 use super::meta::Meta;
-use super::name::Role;
 use super::segment::Segment;
 use crate::layout::Mark;
 
@@ -87,6 +88,7 @@ pub(super) fn make(
         keys,
         meta,
         plan: Plan::default(),
+        declared: vec![None; keys.family_count()],
         modes: vec![None; keys.family_count()],
         family_of: vec![UNKNOWN; keys.family_count()],
         series_of: vec![UNKNOWN; keys.series_count()],
@@ -97,6 +99,7 @@ pub(super) fn make(
     // The cell of what is left out belongs to a series that is in no family.
     planner.add_series(UNKNOWN, LabelSet::empty());
     planner.add_cell(0, MergeRule::Sum);
+    planner.find_declared(directory, segments);
     for (name, segment) in segments.iter().filter(|(_, segment)| segment.counted) {
         planner.find_modes(&directory.join(name), segment);
     }
@@ -118,6 +121,8 @@ struct Planner<'a> {
     keys: &'a KeyTable,
     meta: &'a Meta,
     plan: Plan,
+    /// The declarations that hold.
+    declared: Vec<Option<&'a Descriptor>>,
     modes: Vec<Option<MultiprocessMode>>,
     family_of: Vec<u32>,
     series_of: Vec<u32>,
@@ -161,41 +166,6 @@ impl Planner<'_> {
                 path: path.into(),
                 cause: cause(),
             });
-        }
-    }
-
-    /// Finds under which mode each family's gauges merge: as declared, else as the last file says.
-    fn find_modes(&mut self, path: &Path, segment: &Segment) {
-        let Role::Gauge(mode) = segment.role else {
-            return;
-        };
-        let mut last = UNKNOWN;
-        for slot in segment
-            .located
-            .iter()
-            .map(|located| self.keys.slot_id(located.key))
-        {
-            if slot == NO_SLOT {
-                continue;
-            }
-            let slot = self.keys.slot(slot);
-            let family = self.keys.series(slot.series).family;
-            if family == last {
-                continue;
-            }
-            last = family;
-            let declared = self.meta.descriptor(self.keys.family(family));
-            let declared = declared
-                .filter(|d| fits(d.kind, MetricType::Gauge))
-                .map(|d| d.mode);
-            let before = self.modes[family as usize].or(declared);
-            if let Some(other) = before.filter(|before| *before != mode) {
-                let merged = declared.unwrap_or(mode);
-                self.conflict(family, path, || {
-                    format!("gauge mode is {other} and {mode}; all values are merged as {merged}")
-                });
-            }
-            self.modes[family as usize] = Some(declared.unwrap_or(mode));
         }
     }
 
@@ -316,7 +286,7 @@ impl Planner<'_> {
             return fits(family.kind, kind).then_some(planned);
         }
         let name = self.keys.family(id);
-        let declared = self.meta.descriptor(name);
+        let declared = self.declared[id as usize];
         if declared.map_or(kind == MetricType::StateSet, |declared| {
             !fits(declared.kind, kind)
         }) {
@@ -349,9 +319,8 @@ impl Planner<'_> {
         if known != UNKNOWN {
             return known;
         }
-        let labels = self.keys.series(id).labels.clone();
-        let labels =
-            worker.map_or_else(|| labels.clone(), |tag| labels.with("pid", Arc::clone(tag)));
+        let labels = &self.keys.series(id).labels;
+        let labels = worker.map_or_else(|| labels.clone(), |tag| of_worker(labels, tag));
         let series = self.add_series(family, labels);
         match worker {
             Some(tag) => {
@@ -394,6 +363,16 @@ impl Planner<'_> {
         }
         self.plan
     }
+}
+
+/// Returns the labels of a worker's own series. A label of the application stays as it is; then that of the worker has
+/// a longer name.
+fn of_worker(labels: &LabelSet, tag: &Arc<str>) -> LabelSet {
+    let mut name = String::from("pid");
+    while labels.get(&name).is_some() {
+        name.insert_str(0, "worker_");
+    }
+    labels.with(name, Arc::clone(tag))
 }
 
 /// Tells whether a family of type `declared` may keep its values in segments of type `stored`.

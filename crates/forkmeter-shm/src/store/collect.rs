@@ -20,10 +20,10 @@ impl Shared {
     ///
     /// Begins anew where values moved between memory and files meanwhile, which would show them twice or not
     /// at all.
-    pub(super) fn collect(&self) -> Collected {
+    pub(super) fn collect(&self, created_samples: bool) -> Collected {
         let mut tries = 1..=MAX_TRIES;
         loop {
-            let (mut collected, moves) = self.try_collect();
+            let (mut collected, moves) = self.try_collect(created_samples);
             let mut state = self.lock();
             state.repair();
             if state.moves() == moves || tries.next().is_none() {
@@ -34,7 +34,7 @@ impl Shared {
     }
 
     /// Returns what was collected, and the number of moves before.
-    fn try_collect(&self) -> (Collected, u64) {
+    fn try_collect(&self, created_samples: bool) -> (Collected, u64) {
         let (path, descriptors, in_memory, error, moves) = {
             let mut state = self.lock();
             state.refresh(&self.options);
@@ -58,6 +58,7 @@ impl Shared {
                 Some(reader) if reader.path() == path => reader,
                 _ => reader.insert(DirectoryReader::new(path)),
             };
+            reader.set_created_samples(created_samples);
             let snapshot = reader.read();
             collected.families = snapshot.families;
             let bad = snapshot.report.files.iter().filter(|file| {
@@ -79,7 +80,7 @@ impl Shared {
             &mut collected.families,
             &descriptors,
             &in_memory,
-            self.options.created_samples,
+            created_samples,
         );
         (collected, moves)
     }

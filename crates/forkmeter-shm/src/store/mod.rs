@@ -135,6 +135,12 @@ impl ShmStore {
         self.shared.lock().directory_path()
     }
 
+    /// As [`Store::collect`], with `_created` samples as the caller wants them.
+    pub fn collect_with(&self, created_samples: bool) -> Collected {
+        let _section = fork::enter();
+        self.shared.collect(created_samples)
+    }
+
     /// Returns how many series are kept in memory although a directory is named, and why, if there are any.
     pub fn kept_series(&self) -> (u64, Option<String>) {
         let _section = fork::enter();
@@ -174,7 +180,6 @@ impl Store for ShmStore {
     }
 
     fn collect(&self) -> Collected {
-        let _section = fork::enter();
-        self.shared.collect()
+        self.collect_with(self.shared.options.created_samples)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use forkmeter_core::store::Store;
 use forkmeter_core::{MetricType, MultiprocessMode};
 use forkmeter_shm::reader::DirectoryReader;
 
+use crate::children::{gauge, store_in};
 use crate::support::{SegmentBytes, samples};
 
 #[test]
@@ -219,6 +221,34 @@ fn files_that_disagree_leave_a_valid_exposition_and_are_reported() {
         ]
     );
     assert!(read.report.conflicts[0].path.ends_with("gauge_max_1.db"));
+}
+
+#[test]
+fn a_declaration_of_another_type_hides_no_values() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let store = store_in(path);
+    let levels = gauge(MetricType::Gauge, "a", MultiprocessMode::Sum);
+    store.declare(&levels);
+    SegmentBytes::official()
+        .counter("a", 1.0)
+        .write(path.join("counter_1.db"));
+    let mut reader = DirectoryReader::new(path);
+    let read = reader.read();
+    assert_eq!(samples(&read.families), ["a_total{} 1.0"]);
+    assert_eq!(read.families[0].kind, MetricType::Counter);
+    assert_eq!(
+        read.report.conflicts[0].cause,
+        "family was declared as another type, of which there are no values: it is shown as counter"
+    );
+    // Where both types have values, the one that was declared is right.
+    store.intern(&levels, &["x"]).set(0, 5.0);
+    let read = reader.read();
+    assert_eq!(samples(&read.families), ["a{l=x} 5.0"]);
+    assert_eq!(
+        read.report.conflicts[0].cause,
+        "family is no counter elsewhere; the values of this file are left out"
+    );
 }
 
 #[test]
