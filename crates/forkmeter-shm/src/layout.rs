@@ -29,8 +29,32 @@ pub const STATES_FILE: &str = "forkmeter.states";
 pub const EXEMPLARS_FILE: &str = "forkmeter.exemplars";
 /// The name of the journal of an unfinished retirement.
 pub const FOLD_FILE: &str = "forkmeter.fold";
+/// The name of the file that is there while left-over files are being folded, and after that was interrupted.
+pub const GC_FILE: &str = "forkmeter.gc";
+/// What stands behind the name of a left-over file that was taken from its place to be folded.
+pub const TAKEN_SUFFIX: &str = ".left";
 /// What the names of all side files begin with.
 pub const SIDE_FILE_PREFIX: &str = "forkmeter.";
+
+/// Returns the `number`-th name that a left-over file may have once it was taken from its place.
+pub fn taken_name(segment: &str, number: u32) -> String {
+    match number {
+        0 => format!("{segment}{TAKEN_SUFFIX}"),
+        number => format!("{segment}{TAKEN_SUFFIX}-{number}"),
+    }
+}
+
+/// Returns the name that a left-over file had before it was taken; nothing for other names.
+pub fn name_before_taken(name: &str) -> Option<&str> {
+    let (segment, number) = name.rsplit_once(TAKEN_SUFFIX)?;
+    let is_number = match number.strip_prefix('-') {
+        None => number.is_empty(),
+        Some(digits) => digits
+            .parse::<u32>()
+            .is_ok_and(|n| n > 0 && n.to_string() == digits),
+    };
+    (is_number && segment.ends_with(SEGMENT_SUFFIX)).then_some(segment)
+}
 
 /// The bits of a gauge value that stand for "removed": a quiet NaN with a payload of our own, which no
 /// computation makes. Other clients see a NaN.

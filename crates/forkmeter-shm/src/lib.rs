@@ -5,6 +5,7 @@
 
 pub mod deletion;
 mod directory;
+mod fault;
 mod guard;
 pub mod key;
 pub mod layout;
@@ -17,6 +18,7 @@ mod store;
 mod sys;
 pub mod workers;
 
+pub use directory::leftovers;
 pub use store::{Directory, Options, ShmStore};
 pub use sys::end_with_parent;
 

@@ -1,6 +1,8 @@
 //! The system calls that the standard library has no words for, each behind a safe function.
 #![expect(unsafe_code, reason = "calls into the C library")]
 
+mod leases;
+
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::mem::ManuallyDrop;
@@ -13,6 +15,8 @@ use std::process::Command;
 use std::ptr;
 
 use libc::{c_int, c_short, off_t};
+
+pub(crate) use self::leases::{NoWriters, effective_user, is_local, rename_to_free};
 
 /// Takes a POSIX write lock on a byte range without waiting; `false` when another process holds it.
 ///

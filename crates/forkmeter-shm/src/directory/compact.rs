@@ -162,6 +162,18 @@ pub(super) fn fold(
     if sources.is_empty() {
         return Ok(None);
     }
+    retire(lock, workers, directory, kind, segments, sources).map(Some)
+}
+
+/// Folds segments of a kind, by inode and by name, into its retired one.
+pub(super) fn retire(
+    lock: &DirectoryLock<'_>,
+    workers: &WorkersFile,
+    directory: &Path,
+    kind: &str,
+    mut segments: Vec<(u64, Vec<u8>)>,
+    mut sources: Vec<String>,
+) -> io::Result<Folded> {
     let mut target = None;
     for number in 0..RETIRED_NUMBERS {
         let name = retired_name(kind, number);
@@ -180,12 +192,12 @@ pub(super) fn fold(
     let bytes = sums.to_bytes()?;
     workers.announce_change(lock)?;
     journal::replace(lock, directory, target.clone(), &bytes, sources)?;
-    Ok(Some(Folded {
+    Ok(Folded {
         target_inode: fs::symlink_metadata(directory.join(target))?.ino(),
         sources: segments.into_iter().collect(),
         sums,
         places: OnceCell::new(),
-    }))
+    })
 }
 
 /// Reads a segment with this mark; nothing where it has another one or is none.

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use crate::fault;
 use crate::layout::{self, FOLD_FILE, HEADER_SIZE, Header, Mark};
 use crate::map::Mapping;
 use crate::side::fold::Fold;
@@ -30,9 +31,12 @@ pub(super) fn replace(
     let place = directory.join(&target);
     let written = (|| {
         remove_if_there(&temporary)?;
+        fault::point();
         let file = File::create_new(&temporary)?;
         sys::allocate(&file, 0, (bytes.len() as u64).next_multiple_of(4096))?;
+        fault::point();
         sys::write_all_at(&file, bytes, 0)?;
+        fault::point();
         let target_inode = file.metadata()?.ino();
         let journal = Fold {
             target,
@@ -40,7 +44,9 @@ pub(super) fn replace(
             sources,
         };
         sys::write_file(&directory.join(JOURNAL_TEMPORARY), &journal.to_bytes())?;
+        fault::point();
         fs::rename(directory.join(JOURNAL_TEMPORARY), directory.join(FOLD_FILE))?;
+        fault::point();
         fs::rename(&temporary, place)
     })();
     if written.is_err() {
@@ -49,6 +55,7 @@ pub(super) fn replace(
         let _ = fs::remove_file(directory.join(JOURNAL_TEMPORARY));
     }
     written?;
+    fault::point();
     finish(lock, directory)
 }
 
@@ -64,12 +71,19 @@ pub(super) fn finish(_lock: &DirectoryLock<'_>, directory: &Path) -> io::Result<
         let target = fs::symlink_metadata(directory.join(&journal.target));
         if target.is_ok_and(|meta| meta.ino() == journal.target_inode) {
             for source in &journal.sources {
+                // Nobody knows a left-over file once it was taken from its place.
+                let is_taken = layout::name_before_taken(source).is_some();
                 let source = directory.join(source);
-                empty(&source)?;
+                if !is_taken {
+                    empty(&source)?;
+                    fault::point();
+                }
                 remove_if_there(&source)?;
+                fault::point();
             }
         } else {
             remove_if_there(&directory.join(TEMPORARY))?;
+            fault::point();
         }
     }
     remove_if_there(&path)

@@ -6,6 +6,7 @@ mod exemplars;
 mod gauges;
 mod generations;
 mod journal;
+pub mod leftovers;
 mod meta;
 mod rescue;
 mod retire;

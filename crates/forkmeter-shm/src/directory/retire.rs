@@ -19,7 +19,7 @@ use crate::sys;
 use crate::workers::DirectoryLock;
 
 /// How many dead workers' gauges of mode `all` stay.
-const MAX_DEAD_WORKERS: usize = 64;
+pub(super) const MAX_DEAD_WORKERS: usize = 64;
 
 /// Tells whether a gauge file has this tag in its name.
 pub(super) fn tag_is_used(directory: &Path, tag: &str) -> bool {
@@ -51,7 +51,8 @@ pub(super) fn retire(
         } else if mode.rule() == MergeRule::PerWorker {
             free_the_tag(directory, mode, &dead.tag)?;
         } else {
-            fold(lock, directory, mode, name)?;
+            let bytes = fs::read(&path)?;
+            fold(lock, directory, mode, vec![(name, bytes)])?;
         }
     }
     Ok(())
@@ -83,12 +84,12 @@ fn free_the_tag(directory: &Path, mode: MultiprocessMode, tag: &str) -> io::Resu
         .try_for_each(|(_, path)| fs::remove_file(path))
 }
 
-/// Folds one worker's file into the retired file of its mode.
-fn fold(
+/// Folds files, given by name and content, into the retired file of their mode.
+pub(super) fn fold(
     lock: &DirectoryLock<'_>,
     directory: &Path,
     mode: MultiprocessMode,
-    source: String,
+    sources: Vec<(String, Vec<u8>)>,
 ) -> io::Result<()> {
     // What an older fold left unfinished may be the target.
     journal::finish(lock, directory)?;
@@ -99,13 +100,16 @@ fn fold(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    merged.add(&fs::read(directory.join(&source))?, mode.rule());
+    for (_, bytes) in &sources {
+        merged.add(bytes, mode.rule());
+    }
     let bytes = merged.to_bytes()?;
-    journal::replace(lock, directory, target, &bytes, vec![source])
+    let sources = sources.into_iter().map(|(name, _)| name).collect();
+    journal::replace(lock, directory, target, &bytes, sources)
 }
 
 /// Returns who wrote a segment; nothing where there is no such file, or none with a header.
-fn mark_of(path: &Path) -> io::Result<Option<Mark>> {
+pub(super) fn mark_of(path: &Path) -> io::Result<Option<Mark>> {
     let is_file = match fs::symlink_metadata(path) {
         Ok(meta) => meta.is_file(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

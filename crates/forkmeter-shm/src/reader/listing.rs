@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::name::{self, Role};
 use super::{FileReport, FileState, Files};
-use crate::layout::{SEGMENT_SUFFIX, STATES_FILE};
+use crate::layout::{self, SEGMENT_SUFFIX, STATES_FILE};
 
 /// The segments to read, by name.
 pub(super) type Listed = BTreeMap<OsString, (Role, Arc<str>)>;
@@ -37,7 +37,8 @@ pub(super) fn list(directory: &Path, files: &mut Files) -> Listed {
         };
         let name = entry.file_name();
         let text = name.to_string_lossy();
-        if !text.ends_with(SEGMENT_SUFFIX) || text.starts_with('.') {
+        let segment = layout::name_before_taken(&text).unwrap_or(&text);
+        if !segment.ends_with(SEGMENT_SUFFIX) || segment.starts_with('.') {
             continue;
         }
         let kind = entry.file_type();
@@ -45,9 +46,9 @@ pub(super) fn list(directory: &Path, files: &mut Files) -> Listed {
         let may_be_file = kind
             .as_ref()
             .map_or(true, |kind| kind.is_file() || kind.is_symlink());
-        let cause = match name::parse(&text) {
-            Some(segment) if may_be_file => {
-                listed.insert(name, segment);
+        let cause = match name::parse(segment) {
+            Some(found) if may_be_file => {
+                listed.insert(name, found);
                 continue;
             }
             Some(_) => "not a regular file",

@@ -8,7 +8,7 @@ mod exposed;
 mod keys;
 mod listing;
 mod meta;
-mod name;
+pub(crate) mod name;
 mod plan;
 mod report;
 mod segment;
@@ -21,12 +21,14 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use forkmeter_core::MetricFamily;
 
 use self::exposed::Exposed;
 use self::keys::KeyTable;
-use self::listing::Folding;
+use self::listing::{Folding, Listed};
 use self::meta::Meta;
 use self::name::Role;
 use self::plan::{Plan, Segments};
@@ -42,7 +44,7 @@ use crate::workers::{Observed, observe};
 pub use self::report::{Conflict, FileReport, FileState, Report, WorkerReport};
 
 /// How often a read begins anew because files were folded meanwhile.
-const MAX_ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: u64 = 16;
 /// From how many keys on the table of keys is dropped when more than half of them are out of use.
 const MIN_KEYS_TO_DROP: usize = 4096;
 /// From how many files on none is mapped, as a process may have some 65,000 maps.
@@ -174,9 +176,17 @@ impl DirectoryReader {
         for attempt in 1..=MAX_ATTEMPTS {
             files.clear();
             let before = self.folding();
-            self.read_files(&mut files);
-            if before == self.folding() || attempt == MAX_ATTEMPTS {
+            let is_collected = before.last().is_some_and(Option::is_some);
+            let listed = listing::list(&self.path, &mut files);
+            let names = is_collected.then(|| listed.keys().cloned().collect());
+            self.read_files(listed, &mut files);
+            let is_quiet = names.is_none_or(|names| self.is_unmoved(&names, &files));
+            if (is_quiet && before == self.folding()) || attempt == MAX_ATTEMPTS {
                 break;
+            }
+            if is_collected {
+                // Whoever folds left-over files pauses in between.
+                thread::sleep(Duration::from_millis(attempt));
             }
         }
         let replanned = std::mem::take(&mut self.stale);
@@ -201,20 +211,30 @@ impl DirectoryReader {
         }
     }
 
-    /// Says which files stand for what was folded. When it changed during a read, values may have been met twice or
-    /// not at all.
+    /// Says which files stand for what was folded, and at the end whether left-over files are being folded. When it
+    /// changed during a read, values may have been met twice or not at all.
     fn folding(&self) -> Vec<Option<Folding>> {
         let gauges = ["max", "min", "mostrecent", "sum"];
         let gauges = gauges.map(|mode| format!("gauge_{mode}_retired.db"));
         let names = gauges.into_iter().chain(compact::retired_names());
-        let names = names.chain([layout::FOLD_FILE.to_owned()]);
+        let names = names.chain([layout::FOLD_FILE, layout::GC_FILE].map(str::to_owned));
         names
             .map(|name| listing::folding(&self.path.join(name)))
             .collect()
     }
 
-    fn read_files(&mut self, files: &mut Files) {
-        let listed = listing::list(&self.path, files);
+    /// Tells whether no file was renamed since the files were listed: a listing may miss one that is, or see it twice.
+    fn is_unmoved(&self, names: &Vec<OsString>, files: &Files) -> bool {
+        let is_gone = |file: &FileReport| file.state == FileState::Vanished;
+        let is_same = || {
+            listing::list(&self.path, &mut Files::new())
+                .keys()
+                .eq(names)
+        };
+        !files.values().any(is_gone) && is_same()
+    }
+
+    fn read_files(&mut self, listed: Listed, files: &mut Files) {
         self.stale |= self.meta_changed(files);
         let mapped = self.mapped_files && listed.len() <= MAX_MAPS && guard::arm();
         let mut known = std::mem::take(&mut self.segments);

@@ -8,7 +8,7 @@ use crate::layout::{Mark, SEGMENT_SUFFIX};
 
 /// Says what the slots of a segment are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Counter,
     Gauge(MultiprocessMode),
     Histogram,
@@ -17,7 +17,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    pub(super) const fn kind(self) -> MetricType {
+    pub(crate) const fn kind(self) -> MetricType {
         match self {
             Self::Counter => MetricType::Counter,
             Self::Gauge(_) => MetricType::Gauge,
@@ -32,7 +32,7 @@ impl Role {
     }
 
     /// Tells whether a segment of this role may carry `mark`.
-    pub(super) fn takes(self, mark: Mark) -> bool {
+    pub(crate) fn takes(self, mark: Mark) -> bool {
         match mark {
             Mark::Official => self != Self::States,
             Mark::Shared | Mark::Sealed => self.is_shared(),
@@ -51,7 +51,7 @@ impl Role {
 ///
 /// The official client takes a gauge's process from between the second and the third underscore, and so
 /// loses part of an identifier that has one; here the tag is all that follows the mode.
-pub(super) fn parse(name: &str) -> Option<(Role, Arc<str>)> {
+pub(crate) fn parse(name: &str) -> Option<(Role, Arc<str>)> {
     let stem = name.strip_suffix(SEGMENT_SUFFIX)?;
     let (kind, rest) = stem.split_once('_')?;
     let (role, tag) = match kind {

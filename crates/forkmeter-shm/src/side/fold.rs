@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::SideError;
+use crate::layout;
 
 /// Says which files are being folded into which.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +57,8 @@ impl Fold {
 }
 
 fn is_segment_name(name: &str) -> bool {
-    name.ends_with(crate::layout::SEGMENT_SUFFIX)
-        && !name.contains(['/', '\0'])
-        && !name.starts_with('.')
+    let name = layout::name_before_taken(name).unwrap_or(name);
+    name.ends_with(layout::SEGMENT_SUFFIX) && !name.contains(['/', '\0']) && !name.starts_with('.')
 }
 
 #[cfg(test)]
