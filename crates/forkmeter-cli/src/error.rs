@@ -30,6 +30,8 @@ pub(crate) enum Error {
     },
     /// Reading the directories ended without a result.
     Read,
+    /// Left-over files of a directory cannot be folded.
+    Fold { path: PathBuf, source: io::Error },
     /// A directory cannot be made.
     MakeDirectory { path: PathBuf, source: io::Error },
     /// There is no place for a private directory.
@@ -81,6 +83,20 @@ impl fmt::Display for Error {
                     _ => source.fmt(f),
                 }
             }
+            Self::Fold { path, source } => {
+                write!(
+                    f,
+                    "cannot fold the left-over files of {}: {source}",
+                    path.display()
+                )?;
+                match source.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str(" (run as the application's user)")
+                    }
+                    io::ErrorKind::TimedOut => f.write_str(" (is it stopped? try again)"),
+                    _ => Ok(()),
+                }
+            }
             Self::Output(source) => write!(f, "cannot write to standard output: {source}"),
             Self::Encode(source) => write!(f, "cannot write the metrics: {source}"),
             Self::Listen { address, source } => {
@@ -123,6 +139,7 @@ impl std::error::Error for Error {
             | Self::Output(source)
             | Self::Listen { source, .. }
             | Self::System { source, .. }
+            | Self::Fold { source, .. }
             | Self::MakeDirectory { source, .. }
             | Self::Start { source, .. } => Some(source),
             Self::Encode(source) => Some(&**source),

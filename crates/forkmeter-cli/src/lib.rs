@@ -49,6 +49,7 @@ Examples:
   forkmeter serve /run/app              Export one directory at http://127.0.0.1:9464/metrics
   forkmeter dump /run/app               Print its metrics once
   forkmeter inspect /run/app            Show its files, workers and biggest families
+  forkmeter gc /run/app                 Fold what dead workers of the official client left
   forkmeter run --serve :9464 -- gunicorn --workers 4 app:app
                                         Give a program that nobody edits right metrics, and export them
 
@@ -60,6 +61,7 @@ enum Command {
     Serve(commands::serve::Args),
     Dump(commands::dump::Args),
     Inspect(commands::inspect::Args),
+    Gc(commands::gc::Args),
     Run(commands::run::Args),
 }
 
@@ -108,6 +110,7 @@ fn run(command: Command, matches: &ArgMatches) -> Result<u8, Error> {
         Command::Serve(args) => commands::serve::run(args, matches)?,
         Command::Dump(args) => commands::dump::run(&args)?,
         Command::Inspect(args) => commands::inspect::run(&args)?,
+        Command::Gc(args) => commands::gc::run(&args)?,
         Command::Run(args) => return commands::run::run(args),
     }
     Ok(SUCCESS)

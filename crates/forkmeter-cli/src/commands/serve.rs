@@ -60,6 +60,15 @@ pub(crate) struct Args {
     #[arg(long = "web.read-timeout", value_name = "TIME", default_value = "30s", value_parser = parse_timeout)]
     read_timeout: Duration,
 
+    /// How often to fold the files that dead workers of the official client left, for example 10m; never unless it is
+    /// given. See 'forkmeter help gc', and run as the application's user
+    #[arg(long = "gc.interval", value_name = "TIME", value_parser = parse_interval)]
+    gc_interval: Option<Duration>,
+
+    /// For how long such files must not have been written to
+    #[arg(long = "gc.min-age", value_name = "TIME", default_value = "1m", value_parser = super::gc::parse_age)]
+    gc_min_age: Duration,
+
     /// The form of the log lines on standard error
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
     log_format: log::Format,
@@ -96,6 +105,8 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<(), Error> {
         telemetry_path: args.telemetry_path,
         max_connections: usize::from(args.max_connections),
         timeout: args.read_timeout,
+        gc_interval: args.gc_interval,
+        gc_min_age: args.gc_min_age,
         log_format: args.log_format,
     })
 }
@@ -194,6 +205,15 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    parse_timeout(text).and_then(|time| {
+        if time < Duration::from_secs(1) {
+            return Err("it must be at least 1s".to_owned());
+        }
+        Ok(time)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +273,8 @@ mod tests {
             "serve /a --web.telemetry-path /-/ready",
             "serve /a --web.read-timeout 0",
             "serve /a --web.max-connections 0",
+            "serve /a --gc.interval 10ms",
+            "serve /a --gc.min-age soon",
             "serve /a --web.listen-address 9464",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use forkmeter_core::LabelSet;
 
@@ -68,6 +69,8 @@ fn exporter(place: &Place, address: ListenAddress, log_format: log::Format) -> s
         telemetry_path: serve::TELEMETRY_PATH.to_owned(),
         max_connections: serve::MAX_CONNECTIONS.into(),
         timeout: serve::TIMEOUT,
+        gc_interval: None,
+        gc_min_age: Duration::ZERO,
         log_format,
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod beside;
 mod directory;
+mod folding;
 mod http;
 mod page;
 mod scrape;
@@ -48,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) max_connections: usize,
     /// How long a client may be silent.
     pub(crate) timeout: Duration,
+    /// How often to fold left-over files; never where it is not given.
+    pub(crate) gc_interval: Option<Duration>,
+    /// For how long they must not have been written to.
+    pub(crate) gc_min_age: Duration,
     pub(crate) log_format: log::Format,
 }
 
@@ -93,6 +98,7 @@ async fn serve(config: Config, log: Logger) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let listeners = listen(&config.listen_addresses)?;
     log_start(&config, log);
+    folding::start(&config, log)?;
     let running = Running::start(config, listeners, log);
     let name = signals.next().await;
     log.info("stopping", &[("signal", &name)]);

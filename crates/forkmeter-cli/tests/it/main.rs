@@ -8,6 +8,7 @@
 mod connections;
 mod directories;
 mod dump;
+mod gc;
 mod inspect;
 mod run;
 mod serve;

@@ -9,6 +9,7 @@ fn help_has_examples_and_the_version_is_known() {
         "serve --help",
         "dump --help",
         "inspect -h",
+        "gc --help",
         "run --help",
     ] {
         let help = stdout(arguments);
@@ -33,6 +34,8 @@ fn wrong_usage_is_exit_code_2() {
         "dump",
         "dump /tmp --format xml",
         "inspect /tmp /tmp",
+        "gc",
+        "gc /tmp --min-age soon",
         "serve /a /a",
         "serve /a --label x=1 --label x=2",
         "serve /a --web.listen-address nowhere",
