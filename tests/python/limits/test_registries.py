@@ -85,6 +85,11 @@ def test_filters_ask_only_whom_they_must() -> None:
         wanted = registry.restricted_registry([f"{name}_total"])
         assert generate_latest(wanted).decode().splitlines()[2:] == [f"{name}_total 1.0"]
         assert Slow.asked == 0
+    # What is only in the directory has names that nobody registered.
+    collecting = CollectorRegistry()
+    MultiProcessCollector(collecting)
+    for wanted in (collecting.restricted_registry(["first_total"]), REGISTRY.restricted_registry(["first_total"])):
+        assert generate_latest(wanted).decode().splitlines()[2:] == ["first_total 1.0"]
 
 
 @alone
@@ -139,12 +144,14 @@ def test_identifiers_with_underscores() -> None:
     each = Gauge("each", "Level.", multiprocess_mode="all", registry=None)
     for identifier in ("web_1", "web_2"):  # noqa: B007 -- it is what the value class asks for
         each.set(1)
+    expected = [(f"web_{number}", min(number, 1)) for number in range(3)]
     for value_class in (values.ValueClass, values.NativeValueClass):
         values.ValueClass = value_class
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-        expected = [f'each{{pid="web_{number}"}} {min(number, 1)}.0' for number in range(3)]
-        assert sorted(lines(registry, "each")) == expected
+        collector = MultiProcessCollector(None)
+        files = map(str, Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"))
+        for families in (collector.collect(), collector.merge(files)):
+            found = [sample for family in families for sample in family.samples]
+            assert sorted((sample.labels["pid"], sample.value) for sample in found) == expected
 
 
 @alone
