@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = [f"M{number}" for number in range(1, 21)] + [f"U{number}" for number in range(1, 20)]
-# Those that are not lifted yet: they need what only the process itself can compute, and file systems without mappings.
-OPEN = {"M4", "M5", "M13"}
+# Those that are not lifted yet: they need what only the process itself can compute.
+OPEN = {"M4", "M5"}
 NAMED = re.compile(r"`([\w./-]+\.(?:py|rs))::(\w+)`")
 RUST_TEST = re.compile(r"#\[test\](?:\s*#\[[^\]]*\])*\s*fn (\w+)\(")
 
