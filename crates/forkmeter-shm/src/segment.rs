@@ -1,5 +1,6 @@
 //! One segment file as its writers see it: mapped, indexed by key, appended to under the directory lock.
 
+mod damage;
 mod fill;
 mod held;
 
@@ -224,32 +225,6 @@ impl Segment {
     /// Tells whether the file is still open.
     pub(crate) fn is_open(&self) -> bool {
         self.file.is_open()
-    }
-
-    /// Tells whether somebody cut the file off, or overwrote its header: what it held may be gone.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.mapping.is_cut_off() || self.intact_len() < self.scanned
-    }
-
-    /// Returns how much of what was in use still is.
-    pub(crate) fn intact_len(&self) -> u64 {
-        // ORDERING: pairs with the release in `publish`.
-        let used = self
-            .mapping
-            .word(0)
-            .map(|word| word.load(Ordering::Acquire));
-        // A segment that was folded is empty and sealed.
-        let used = used.map_or(0, u64::from);
-        let used = if self.is_sealed() { self.scanned } else { used };
-        used.min(self.file.len().unwrap_or(self.scanned))
-    }
-
-    /// Takes the file away if its path names it still. What is left of it is known here.
-    pub(crate) fn discard(&self, _lock: &DirectoryLock<'_>) -> io::Result<()> {
-        if self.is_current() {
-            fs::remove_file(&self.path)?;
-        }
-        Ok(())
     }
 
     /// Returns the mapping, which keeps cells showing the file, and the file from being taken away.

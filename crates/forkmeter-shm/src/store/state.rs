@@ -2,6 +2,7 @@
 
 mod follow;
 mod leave;
+mod repair;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

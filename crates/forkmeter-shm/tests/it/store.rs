@@ -93,6 +93,25 @@ fn an_unwritable_directory_is_named_in_the_errors() {
 }
 
 #[test]
+fn a_file_that_is_not_ours_keeps_only_its_own_series_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("forkmeter.states"), [b'x'; 200]).unwrap();
+    let store = store_in(directory.path());
+    store
+        .intern(&descriptor(MetricType::StateSet, "s"), &["a"])
+        .set(0, 1.0);
+    store
+        .intern(&descriptor(MetricType::Counter, "c"), &["a"])
+        .add(0, 2.0);
+    let (kept, why) = store.kept_series();
+    assert_eq!(kept, 1);
+    assert!(why.is_some_and(|why| why.contains("forkmeter.states")));
+    let families = store_in(directory.path()).collect().families;
+    let mut samples = families.iter().flat_map(|family| &family.samples);
+    assert!(samples.any(|sample| &*sample.name == "c_total" && sample.value == 2.0));
+}
+
+#[test]
 fn the_official_layout_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());

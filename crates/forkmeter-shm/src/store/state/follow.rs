@@ -1,19 +1,18 @@
 //! What happens to a store: forks, other directories, deleted files, disks without room.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use forkmeter_core::{Descriptor, MetricType};
+use forkmeter_core::MetricType;
 
 use super::{State, is_later};
-use crate::directory::{Gone, OpenDirectory, is_shared};
-use crate::store::hints::Hints;
+use crate::directory::{OpenDirectory, is_shared};
+use crate::process;
 use crate::store::series::Series;
 use crate::store::{Directory, Options, trouble};
-use crate::{map, process};
 
 /// How long to leave a directory alone after it could not be written.
 const RETRY: Duration = Duration::from_secs(1);
@@ -248,101 +247,11 @@ impl State {
         self.keep(series);
     }
 
-    fn keep(&mut self, series: &Arc<Series>) {
+    pub(super) fn keep(&mut self, series: &Arc<Series>) {
         if !series.list_as_kept(true) {
             self.unpublished.push(Arc::clone(series));
         }
         self.report_kept();
-    }
-
-    /// Makes deleted files again, with what was counted in them.
-    pub(in crate::store) fn repair(&mut self) {
-        let Some(open) = self.open.as_mut() else {
-            return;
-        };
-        // First: its lock is in the file of workers, which may be gone as well.
-        let gone = open.forget_deleted(&mut self.deleted, self.resets);
-        let is_whole = open.is_current();
-        if is_whole && gone.stems.is_empty() {
-            return;
-        }
-        self.moves += 1;
-        let mut lost = self.all_series();
-        let open = self.open.as_ref();
-        lost.retain(|series| {
-            let stem = open.map(|open| open.stem(&series.descriptor));
-            // Another worker file gives another name to this worker's own gauges.
-            (!is_whole && is_own(&series.descriptor))
-                || stem.is_some_and(|stem| stem.is_ok_and(|stem| gone.stems.contains(&stem)))
-        });
-        if !is_whole {
-            self.open = None;
-        }
-        self.looks.found();
-        let cut = lost.iter().filter(|series| series.is_cut(&gone.cuts, true));
-        let lost_series = cut.count() as u64;
-        lost.retain(|series| self.withdraw(series, &gone));
-        // Handles of what starts over are to ask for a place before they count.
-        process::next_epoch();
-        self.undeclared = true;
-        for family in &mut self.families {
-            family.is_declared_in = None;
-        }
-        self.retry_at = None;
-        for series in &lost {
-            self.keep(series);
-        }
-        self.is_repairing = true;
-        self.retry();
-        self.is_repairing = false;
-        self.report_lost(lost_series);
-    }
-
-    /// Counts and says how many series begin anew because somebody cut off their file.
-    fn report_lost(&mut self, series: u64) {
-        if series == 0 {
-            return;
-        }
-        if let Some(open) = &self.open {
-            // Best effort, as is that report about memory.
-            let _ = open.report_lost(series);
-        }
-        let directory = self.place.as_deref().unwrap_or(Path::new("")).display();
-        self.news.push(format!(
-            "{directory}: somebody cut off files under their writers; {series} series begin anew"
-        ));
-    }
-
-    /// Takes a series back out of a deleted file; tells whether it is to be published again.
-    ///
-    /// What was removed before, by another worker or by whoever deleted the file, starts over: with labels, once it
-    /// is used again.
-    fn withdraw(&self, series: &Series, gone: &Gone) -> bool {
-        let (is_removed, has_value) = series.is_taken_out();
-        // What a gauge was is not known any more; that it was zero would be made up.
-        let is_cut = || series.is_cut(&gone.cuts, false);
-        let is_unknown = is_own(&series.descriptor) && !has_value && is_cut();
-        let is_over = if is_removed { !has_value } else { self.resets } || is_unknown;
-        if is_over && series.descriptor.kind != MetricType::Info {
-            series.start_anew();
-            return series.label_values.is_empty();
-        }
-        series.withdraw(&gone.staying);
-        true
-    }
-
-    /// Looks for deleted files, where somebody said that there may be some.
-    pub(super) fn look_for_deletions(&mut self, hints: &Hints) {
-        let cuts = map::cuts();
-        let is_cut = std::mem::replace(&mut self.cuts, cuts) != cuts;
-        if self.open.is_none() || !(self.looks.is_due(hints) || is_cut) {
-            return;
-        }
-        self.repair();
-        if self.looks.go_on(hints) {
-            // The next use of any handle is to look as well.
-            process::next_epoch();
-        }
     }
 
     pub(super) fn write_declarations(&mut self) {
@@ -402,11 +311,6 @@ fn is_of_one_series(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory
     )
-}
-
-/// Tells whether the values of a family are this worker's own.
-fn is_own(descriptor: &Descriptor) -> bool {
-    matches!(descriptor.kind, MetricType::Gauge | MetricType::Unknown)
 }
 
 /// Tells whether a series that stood in a sealed segment is one that was not removed.
