@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What `Host.life` counts of each kind before the calls succeed again, and altogether, and what a worker that died left.
 BEFORE, ALL, LEFT = 17, 31, 3
-MOST_CASES = 6
+MOST_CASES = 4
 # By call: what it fails with. All but EINTR also for the rest of the life.
 FAULTS = {
     "open": ["ENOSPC", "EACCES", "EMFILE", "ENFILE", "EIO", "EINTR"],

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 ALL = 31.0
 # By call: in which of them a worker dies. There are as many in a life, or a few more.
 KILLS = {
-    "open": range(1, 40, 3),
+    "open": range(1, 40, 5),
     "fallocate": range(1, 9, 2),
     "mmap": range(1, 5),
-    "pwrite": range(1, 26, 2),
+    "pwrite": range(1, 26, 3),
     "rename": range(1, 5),
     "unlink": range(1, 4),
-    "lock": range(1, 100, 9),
+    "lock": range(1, 100, 13),
 }
 NEW_SERIES = 50
 
@@ -58,7 +58,7 @@ def test_a_worker_that_is_killed_in_a_call(
             assert answer["after"]["log"] == [], case
 
 
-@pytest.mark.parametrize("where", [("fallocate", 1), ("pwrite", 1), ("rename", 1), ("mmap", 1), ("open", 3)])
+@pytest.mark.parametrize("where", [("fallocate", 1), ("pwrite", 1), ("rename", 1)])
 def test_a_worker_that_is_stopped_with_the_lock_in_its_hand(
     start: Callable[..., Host], library: Path, exporter: Exporter, directory: Path, where: tuple[str, int]
 ) -> None:
