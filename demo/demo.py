@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 PORT_ATTEMPTS = 5
 START_SECONDS = 60.0
-# What each worker says of itself alone.
+# What goes on between two scrapes, by worker.
 OWN_FAMILIES = ("process_", "python_gc_")
 
 
@@ -114,7 +114,7 @@ def compare(sent: Outcome, merged: Merged) -> list[str]:
 
 
 def compare_workers(expositions: dict[str, str], workers: int) -> list[str]:
-    """Compares what the workers expose, but for what each says of itself.
+    """Compares what the workers expose, but for what goes on between two scrapes.
 
     Args:
         expositions: by worker, the answer of its `/metrics`.
@@ -133,7 +133,7 @@ def compare_workers(expositions: dict[str, str], workers: int) -> list[str]:
 
 
 def is_own(line: str) -> bool:
-    """Tells whether a line of an exposition belongs to what each worker says of itself alone."""
+    """Tells whether a line of an exposition belongs to what goes on between two scrapes."""
     words = line.split(maxsplit=3)
     name = words[2] if words and words[0] == "#" else line
     return name.startswith(OWN_FAMILIES)
@@ -262,7 +262,7 @@ def show_inside(demo: Demo, requests: int) -> tuple[list[str], int]:
         print(f"  worker {worker:<8} says that {total} requests were answered")
         if total != sum(sent.answered.values()):
             wrong.append(f"worker {worker} says {total} requests")
-    print(f"  all {len(expositions)} expositions are {'NOT ' if wrong else ''}equal (process_* and python_gc_* apart)")
+    print(f"  all {len(expositions)} expositions are {'NOT ' if wrong else ''}equal (process_* and python_gc_* go on)")
     print(f"  {sum(1 for _ in metrics.glob('*.db'))} files of {demo.workers} workers")
     return wrong + compare(sent, merged_numbers(next(iter(expositions.values()), ""))), port
 

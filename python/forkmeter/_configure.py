@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from typing import Literal
 
 # What this package, the command and the official client put into a directory.
-_OWN_FILE = r"(counter|gauge|histogram|summary)_[^/]+\.db|forkmeter\.(workers|meta|states|exemplars|fold)(\.[^/]+)?"
+_OWN_FILE = (
+    r"(counter|gauge|histogram|summary)_[^/]+\.db|"
+    r"forkmeter\.(workers|meta|states|exemplars|fold|published)(\.[^/]+)?"
+)
 
 
 class Worker(NamedTuple):

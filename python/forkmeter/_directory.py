@@ -36,6 +36,16 @@ def collect_own() -> list[NativeFamily]:
     from . import metrics
 
     families, errors = _forkmeter.collect_store(metrics._use_created)
+    report(errors)
+    return families
+
+
+def report(errors: list[str]) -> None:
+    """Logs each error once.
+
+    Args:
+        errors: Say what could not be read.
+    """
     for error in errors:
         if error not in _reported:
             _reported.add(error)
@@ -43,16 +53,15 @@ def collect_own() -> list[NativeFamily]:
             import logging
 
             logging.getLogger("forkmeter").warning("%s", error)
-    return families
 
 
 def stands_in_directory(collector: Any) -> bool:
     """Tells whether a collector is a metric whose values are in the directory, and nowhere else."""
-    return (
-        isinstance(collector, _forkmeter.NativeMetric)
-        and collector._is_declared
-        and "_child_samples" not in vars(collector)
-    )
+    if not isinstance(collector, _forkmeter.NativeMetric) or not collector._is_declared:
+        return False
+    own_samples = vars(collector).get("_child_samples")
+    # The function of a gauge is called, and what it returns put into the directory.
+    return own_samples is None or own_samples is vars(collector).get("_function_samples")
 
 
 def is_reader(collector: Any) -> bool:

@@ -59,6 +59,55 @@ def collect_directory(path: str) -> list[NativeFamily]:
 def read_directory(path: str) -> list[NativeFamily]:
     """Reads what the files of a directory hold."""
 
+def make_family(
+    name: str,
+    help: str,
+    kind: str,
+    unit: str,
+    samples: Sequence[tuple[str, Sequence[tuple[str, str]], float, float | tuple[int, int] | None, Exemplar | None]],
+) -> NativeFamily:
+    """Makes a family of its parts."""
+
+def begin_publishing() -> int:
+    """Returns a number for the collection that begins now."""
+
+def publish(ticket: int, families: Sequence[tuple[NativeFamily, str]], is_all: bool) -> tuple[bool, str | None]:
+    """Publishes what only this process can compute, each family with its mode: all, or in place of the same names.
+
+    Does nothing where another collection was published since this one began, as some of that may be newer. Returns
+    whether what is published now was collected since then, and why it cannot be written, if so.
+    """
+
+def collect_published() -> tuple[list[NativeFamily], list[str]]:
+    """Merges what this process published last with what other live workers did; also what could not be read."""
+
+def set_keeper(publish: Callable[[], float], work: Callable[[], None]) -> None:
+    """Says what publishes: once, for a thread that does so about once a second, and all the time, for a greenlet."""
+
+def start_keeper() -> None:
+    """Starts that thread or greenlet where values are shared and there is none yet."""
+
+def want_keeper() -> None:
+    """Has the next use of a metric start one, since there is none any more."""
+
+def end_keeper() -> None:
+    """Ends the thread for good; waits at most a second for a collector that it is in."""
+
+def enter_collectors() -> bool:
+    """Says that the thread calls what is not forkmeter's; returns whether it may, as no thread forks."""
+
+def leave_collectors() -> None:
+    """Says that it came back from there."""
+
+def keeper_before_fork() -> None:
+    """Waits a moment for such a call; ends the thread where this Python would warn of it alone."""
+
+def keeper_after_fork_in_parent() -> None:
+    """Starts the thread again where it was ended."""
+
+def keeper_after_fork_in_child() -> None:
+    """Starts one where the parent had one."""
+
 def follow_clock(namespace: dict[str, Any]) -> None:
     """Has timers read `default_timer` in a namespace, whenever something else than now stands there."""
 

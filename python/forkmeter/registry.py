@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
-from . import _directory
+from . import _directory, _keeper
 from ._forkmeter import NativeFamily
 from ._weak import WeakList
 from .metrics_core import Metric
@@ -170,7 +170,7 @@ class CollectorRegistry:
         if target_info is not None:
             yield target_info
         if self is REGISTRY and _directory.is_shared():
-            yield from _shared_families(collectors, of)
+            yield from _shared_families(collectors, of, is_all=True)
             return
         yield from _each_once(collectors, of)
 
@@ -268,7 +268,7 @@ class RestrictedRegistry:
             yield target_info
         families: Iterator[Family]
         if registry is REGISTRY and _directory.is_shared():
-            families = _shared_families(list(collectors), of)
+            families = _shared_families(list(collectors), of, is_all=False)
         else:
             families = _each_once(collectors, of)
         for family in families:
@@ -303,16 +303,32 @@ def _collect_to_write(collector: Any) -> Iterable[Family]:
     return collector.collect() if families is None else families
 
 
-def _shared_families(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
+def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> Iterator[Family]:
     """Yields what all workers counted, in place of what this one did, and the families of other collectors.
 
     Args:
-        collectors: The collectors of the default registry.
+        collectors: Collectors of the default registry.
         of: Asks a collector.
+        is_all: Whether these are all of them.
     """
+    # Most processes never share anything.
+    from . import _published
+
+    collectors = [collector for collector in collectors if not _directory.is_collector_of_own(collector)]
+    _keeper.start()
+    _published.set_gauges()
+    own = _published.ask(collectors, of, is_all=is_all)
     merged = {family.name: family for family in _directory.collect_own()}
+    published = {family.name: family for family in _published.collect()}
     for collector in collectors:
-        if _directory.is_collector_of_own(collector):
+        if collector in own:
+            for name in own[collector]:
+                pair = merged.pop(name, None), published.pop(name, None)
+                # What other value classes keep in the directory is merged there; a metric of ours with samples of
+                # its own has none there that count.
+                found = pair[1] or pair[0] if getattr(collector, "_is_declared", False) else pair[0] or pair[1]
+                if found is not None:
+                    yield found
             continue
         family = merged.pop(collector._name, None) if _directory.stands_in_directory(collector) else None
         if family is not None:
@@ -320,7 +336,7 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Fami
         else:
             yield from of(collector)
     elsewhere = _names_of_other_registries()
-    for name, family in merged.items():
+    for name, family in {**published, **merged}.items():
         if name not in elsewhere:
             yield family
 

@@ -54,7 +54,7 @@ def test_the_demo_notices_disagreement(sent: Outcome, merged: Merged) -> None:
 
 
 def test_the_demo_notices_workers_that_differ() -> None:
-    """A missing worker or a single other value is seen; what a worker says of itself alone is left out."""
+    """A missing worker or a single other value is seen; what goes on between two scrapes is left out."""
     text = "# TYPE process_open_fds gauge\nprocess_open_fds {}\nx_total {}\n"
     assert not compare_workers({"7": text.format(1, 2), "8": text.format(3, 2)}, 2)
     assert compare_workers({"7": text.format(1, 2), "8": text.format(1, 3)}, 2)

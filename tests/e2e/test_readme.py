@@ -18,6 +18,7 @@ from support.skipping import skip
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 REQUESTS = 60
+WORKERS = 4
 
 
 def ask(port: int, path: str) -> str:
@@ -32,9 +33,9 @@ def ask(port: int, path: str) -> str:
         connection.close()
 
 
-def starts(scrapes: list[str]) -> set[str]:
-    """Returns when the processes that answered were started, which each says of itself."""
-    return set(re.findall(r"^process_start_time_seconds (\S+)", "\n".join(scrapes), re.MULTILINE))
+def workers(text: str) -> set[str]:
+    """Returns the workers whose `process_*` are shown, each told apart by its `pid`."""
+    return set(re.findall(r'^process_start_time_seconds\{pid="(\d+)"\} ', text, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,12 @@ def test_the_service_counts_over_all_workers(tmp_path: Path, server: str) -> Non
             assert answers[:2] == ['{"hello":"0"}', '{"hello":"1"}']
             scrapes: list[str] = []
             deadline = time.monotonic() + 30
-            while len(starts(scrapes)) < 2 and time.monotonic() < deadline:
-                scrapes += pool.map(lambda _: ask(port, "/metrics/"), range(40))
+            while time.monotonic() < deadline:
+                scrapes = list(pool.map(lambda _: ask(port, "/metrics/"), range(40)))
+                if all(len(workers(text)) >= WORKERS for text in scrapes):
+                    break
     finally:
         service.stop()
     wanted = f'http_requests_total{{method="GET",route="/hello/{{name}}"}} {REQUESTS}.0\n'
     assert all(wanted in text for text in scrapes)
-    assert len(starts(scrapes)) > 1, "one worker answered every scrape"
+    assert all(len(workers(text)) >= WORKERS for text in scrapes), "a worker does not show all others"

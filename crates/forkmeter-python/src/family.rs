@@ -25,6 +25,13 @@ impl From<MetricFamily> for NativeFamily {
     }
 }
 
+impl NativeFamily {
+    /// Returns the family.
+    pub(crate) fn model(&self) -> &Arc<MetricFamily> {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl NativeFamily {
     #[getter]

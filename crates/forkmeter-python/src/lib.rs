@@ -21,10 +21,12 @@ mod family;
 mod http;
 mod inprogress_tracker;
 mod interpreter;
+mod keeper;
 mod kinds;
 mod metric;
 mod mode;
 mod names;
+mod published;
 mod series;
 mod shared;
 mod testing;
@@ -51,11 +53,18 @@ mod _forkmeter {
     #[pymodule_export]
     use super::inprogress_tracker::InprogressTracker;
     #[pymodule_export]
+    use super::keeper::{
+        end_keeper, enter_collectors, keeper_after_fork_in_child, keeper_after_fork_in_parent,
+        keeper_before_fork, leave_collectors, set_keeper, start_keeper, want_keeper,
+    };
+    #[pymodule_export]
     use super::kinds::{NativeCounter, NativeGauge, NativeHistogram, NativeStates, NativeSummary};
     #[pymodule_export]
     use super::metric::NativeMetric;
     #[pymodule_export]
     use super::mode::{directory, set_directory, uses_deprecated_variable};
+    #[pymodule_export]
+    use super::published::{begin_publishing, collect_published, make_family, publish};
     #[pymodule_export]
     use super::shared::{refresh, remove_series, status, workers};
     #[pymodule_export]

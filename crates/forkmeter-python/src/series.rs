@@ -9,7 +9,7 @@ use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Sample, fork};
 use forkmeter_shm::process;
 use pyo3::prelude::*;
 
-use crate::{exemplar, mode, shared};
+use crate::{exemplar, keeper, mode, shared};
 
 /// Holds one series of one metric object.
 ///
@@ -54,6 +54,7 @@ impl Series {
         });
         if mode::is_shared() {
             series.publish(py);
+            keeper::start_keeper(py);
         } else {
             shared::wait(&series);
         }
@@ -135,6 +136,7 @@ impl Series {
                 self.publish(py);
             }
         }
+        keeper::start_keeper(py);
         // ORDERING: a stale value costs one more look.
         self.epoch.store(epoch, Ordering::Relaxed);
     }

@@ -9,8 +9,8 @@ use forkmeter_shm::{Directory, Options, ShmStore};
 use pyo3::prelude::*;
 
 use crate::metric::NativeMetric;
-use crate::mode;
 use crate::series::Series;
+use crate::{keeper, mode};
 
 /// The least number of waiting series at which the dead ones are looked for.
 const MIN_PRUNE: usize = 1024;
@@ -45,6 +45,7 @@ pub(crate) fn store() -> &'static ShmStore {
 pub(crate) fn declare(py: Python<'_>, descriptor: &Arc<Descriptor>) {
     if mode::is_shared() {
         py.detach(|| store().declare(descriptor));
+        keeper::start_keeper(py);
     } else {
         let _section = fork::enter();
         let mut waiting = waiting();

@@ -33,6 +33,8 @@ pub const FOLD_FILE: &str = "forkmeter.fold";
 pub const GC_FILE: &str = "forkmeter.gc";
 /// What stands behind the name of a left-over file that was taken from its place to be folded.
 pub const TAKEN_SUFFIX: &str = ".left";
+/// What the names of the files begin with in which workers publish what only they can compute.
+pub const PUBLISHED_PREFIX: &str = "forkmeter.published.";
 /// What the names of all side files begin with.
 pub const SIDE_FILE_PREFIX: &str = "forkmeter.";
 

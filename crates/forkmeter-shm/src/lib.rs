@@ -11,6 +11,7 @@ pub mod key;
 pub mod layout;
 mod map;
 pub mod process;
+pub mod published;
 pub mod reader;
 mod segment;
 pub mod side;
@@ -20,7 +21,7 @@ pub mod workers;
 
 pub use directory::leftovers;
 pub use store::{Directory, Options, ShmStore};
-pub use sys::end_with_parent;
+pub use sys::{SignalMask, block_signals, end_with_parent};
 
 // Helpers that unit tests share with integration tests name the crate from outside.
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod exemplars;
 pub mod fold;
 pub mod meta;
+pub mod published;
 
 use std::fmt;
 

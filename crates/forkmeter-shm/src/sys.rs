@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "calls into the C library")]
 
 mod leases;
+mod signals;
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -17,6 +18,7 @@ use std::ptr;
 use libc::{c_int, c_short, off_t};
 
 pub(crate) use self::leases::{NoWriters, effective_user, is_local, rename_to_free};
+pub use self::signals::{SignalMask, block_signals};
 
 /// Takes a POSIX write lock on a byte range without waiting; `false` when another process holds it.
 ///

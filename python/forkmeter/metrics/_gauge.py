@@ -76,6 +76,8 @@ class Gauge(MetricWrapperBase, NativeGauge):
     )
     _MOST_RECENT_MODES = frozenset({"mostrecent", "livemostrecent"})
     _value = ValueAttribute(0)
+    # What `set_function` was given.
+    _function: Callable[[], float] | None = None
     if not TYPE_CHECKING:
         _is_most_recent = Inherited()
         _multiprocess_mode = Inherited()
@@ -168,13 +170,22 @@ class Gauge(MetricWrapperBase, NativeGauge):
 
         Args:
             f: Returns the value. It may be called from any thread.
+
+        Note: differs
+            In several processes each calls its own function, about once a second and at the scrapes that it answers;
+            the values merge as those of any gauge. The official client exposes zeros there.
         """
         self._raise_if_not_observable()
 
         def samples(_: Gauge) -> Iterable[Sample]:
             return (Sample("", {}, float(f()), None, None),)
 
-        self._child_samples = types.MethodType(samples, self)
+        self._child_samples = self._function_samples = types.MethodType(samples, self)
+        if self._is_native:
+            from .. import _published
+
+            self._function = f
+            _published.gauges.add(self)
 
     @NativeSamples
     def _child_samples(self) -> Iterable[Sample]:

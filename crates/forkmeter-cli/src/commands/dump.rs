@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use forkmeter_core::{Exemplar, LabelSet, MetricFamily, Sample};
+use forkmeter_shm::published;
 use forkmeter_shm::reader::{DirectoryReader, FileReport, FileState};
 use serde::{Serialize, Serializer};
 
@@ -49,7 +50,8 @@ enum Format {
 /// Reads the directory, warns of bad files and prints the rest.
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     check_directory(&args.directory)?;
-    let snapshot = DirectoryReader::new(&args.directory).read();
+    let mut snapshot = DirectoryReader::new(&args.directory).read();
+    published::add_to(&mut snapshot, &args.directory);
     warn_of_bad_files(&snapshot.report.files);
     let exposition = match args.format {
         Format::Text => exposition::text(&snapshot.families),

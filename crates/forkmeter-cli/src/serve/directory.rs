@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use forkmeter_core::LabelSet;
+use forkmeter_shm::published;
 use forkmeter_shm::reader::{DirectoryReader, FileState, Report, Snapshot};
 
 use super::Target;
@@ -59,7 +60,8 @@ impl Directory {
                 ErrorKind::NotFound => "it does not exist yet".to_owned(),
                 _ => error.to_string(),
             });
-        let snapshot = self.reader.read();
+        let mut snapshot = self.reader.read();
+        published::add_to(&mut snapshot, &self.target.path);
         let took = started.elapsed();
         self.watch
             .look(&self.target.path, trouble.as_deref(), &snapshot.report, log);

@@ -120,6 +120,13 @@ impl OpenDirectory {
         self.claim = None;
     }
 
+    /// Returns the tag and the record number of this worker.
+    pub(crate) fn worker(&self) -> Option<(String, u16)> {
+        self.claim
+            .as_ref()
+            .map(|claim| (claim.tag.clone(), claim.index))
+    }
+
     /// Writes down how many series this worker keeps in memory.
     pub(crate) fn report_kept(&self, kept_series: u64) {
         if let Some(claim) = &self.claim {

@@ -14,6 +14,7 @@ use forkmeter_core::model::MergeRule;
 
 use super::journal;
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
+use crate::published;
 use crate::reader::WorkerReport;
 use crate::sys;
 use crate::workers::DirectoryLock;
@@ -40,6 +41,7 @@ pub(super) fn retire(
     directory: &Path,
     dead: &WorkerReport,
 ) -> io::Result<()> {
+    published::remove(directory, &dead.tag);
     for mode in MultiprocessMode::ALL {
         let name = gauge_file(mode, &dead.tag);
         let path = directory.join(&name);

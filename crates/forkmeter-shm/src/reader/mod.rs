@@ -41,6 +41,9 @@ use crate::side::exemplars;
 use crate::side::fold::Fold;
 use crate::workers::{Observed, observe};
 
+pub(crate) use self::plan::of_worker;
+pub(crate) use self::source::read_side_file;
+
 pub use self::report::{Conflict, FileReport, FileState, Report, WorkerReport};
 
 /// How often a read begins anew because files were folded meanwhile.

@@ -367,7 +367,7 @@ impl Planner<'_> {
 
 /// Returns the labels of a worker's own series. A label of the application stays as it is; then that of the worker has
 /// a longer name.
-fn of_worker(labels: &LabelSet, tag: &Arc<str>) -> LabelSet {
+pub(crate) fn of_worker(labels: &LabelSet, tag: &Arc<str>) -> LabelSet {
     let mut name = String::from("pid");
     while labels.get(&name).is_some() {
         name.insert_str(0, "worker_");

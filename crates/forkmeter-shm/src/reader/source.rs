@@ -144,3 +144,8 @@ pub(super) fn read_small(path: &Path, limit: u64) -> Result<(Vec<u8>, Opened), R
     bytes.truncate(filled);
     Ok((bytes, opened))
 }
+
+/// Reads a whole side file of at most `limit` bytes; also returns what it takes on disk.
+pub(crate) fn read_side_file(path: &Path, limit: u64) -> Result<(Vec<u8>, u64), Refusal> {
+    read_small(path, limit).map(|(content, opened)| (content, opened.bytes))
+}

@@ -2,6 +2,7 @@
 
 mod collect;
 mod hints;
+mod publish;
 mod series;
 mod state;
 mod trouble;

@@ -116,6 +116,34 @@ impl State {
         self.place.clone().filter(|place| place.is_dir())
     }
 
+    /// Returns the tag and the record number of this worker in the directory that is open.
+    pub(super) fn worker(&self) -> Option<(String, u16)> {
+        self.open.as_ref()?.worker()
+    }
+
+    /// Follows a fork, publishes what is kept, and returns the open directory, tag and record number; nothing where
+    /// the directory does not exist.
+    pub(super) fn worker_to_publish(
+        &mut self,
+        options: &Options,
+    ) -> Option<(PathBuf, String, u16)> {
+        let wanted = match &options.directory {
+            super::Directory::Fixed(path) => Some(path.clone()),
+            super::Directory::Follow(resolve) => resolve(),
+        };
+        // Looked for first, since following makes it.
+        if !wanted?.is_dir() {
+            return None;
+        }
+        self.follow(options);
+        if !self.unpublished.is_empty() {
+            self.retry();
+        }
+        let open = self.open.as_ref().filter(|open| open.is_current())?;
+        let (tag, record) = open.worker()?;
+        Some((open.path().to_owned(), tag, record))
+    }
+
     pub(super) fn kept_series(&self) -> (u64, Option<String>) {
         let count = self.unpublished.len() as u64;
         (count, self.last_error.clone().filter(|_| count > 0))

@@ -23,7 +23,7 @@ const HANDLES_OF_A_FAMILY: usize = 2;
 
 impl State {
     /// Notices that this is a forked child, and that another directory is wanted.
-    pub(super) fn follow(&mut self, options: &Options) {
+    pub(in crate::store) fn follow(&mut self, options: &Options) {
         let generation = process::generation();
         if self.generation != generation {
             self.generation = generation;
