@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
-from . import _directory, _keeper
+from . import _directory, _keeper, _published
 from ._forkmeter import NativeFamily
 from ._weak import WeakList
 from .metrics_core import Metric
@@ -311,9 +311,6 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool)
         of: Asks a collector.
         is_all: Whether these are all of them.
     """
-    # Most processes never share anything.
-    from . import _published
-
     collectors = [collector for collector in collectors if not _directory.is_collector_of_own(collector)]
     _keeper.start()
     _published.set_gauges()

@@ -12,11 +12,19 @@ impl std::fmt::Debug for SignalMask {
     }
 }
 
-/// Blocks all signals in the calling thread, and so in threads that it starts; returns what was blocked before.
+/// What a thread does wrong itself; blocked, they would end the process, whatever handlers there are.
+const FAULTS: [libc::c_int; 4] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGFPE, libc::SIGILL];
+
+/// Blocks all signals but faults in the calling thread, and so in threads that it starts; returns what was blocked
+/// before.
 pub fn block_signals() -> SignalMask {
     let mut all = MaybeUninit::uninit();
     // SAFETY: the call fills the set that the pointer is for.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    for signal in FAULTS {
+        // SAFETY: the set was filled above.
+        unsafe { libc::sigdelset(all.as_mut_ptr(), signal) };
+    }
     // SAFETY: it was filled above.
     set_mask(&SignalMask(unsafe { all.assume_init() }))
 }
