@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from . import openmetrics as openmetrics
     from . import parser as parser
     from ._configure import Status, Worker, configure, status
+    from ._self_metrics import SelfMetricsCollector
     from .exposition import (
         CONTENT_TYPE_LATEST,
         CONTENT_TYPE_PLAIN_0_0_4,
@@ -71,6 +72,7 @@ __all__ = (
     "MetricsHandler",
     "PlatformCollector",
     "ProcessCollector",
+    "SelfMetricsCollector",
     "Status",
     "Summary",
     "Worker",
@@ -135,10 +137,16 @@ if not TYPE_CHECKING:
             value = getattr(importlib.import_module("._configure", __name__), name)
             globals()[name] = value
             return value
+        if name == "SelfMetricsCollector":
+            value = importlib.import_module("._self_metrics", __name__).SelfMetricsCollector
+            globals()[name] = value
+            return value
         if name in _SUBMODULES or name in _MORE_SUBMODULES:
             return importlib.import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_OF_EXPOSITION, *_OF_CONFIGURE, *_SUBMODULES, *_MORE_SUBMODULES})
+    return sorted(
+        {*globals(), *_OF_EXPOSITION, *_OF_CONFIGURE, "SelfMetricsCollector", *_SUBMODULES, *_MORE_SUBMODULES}
+    )

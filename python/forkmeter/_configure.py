@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # What this package, the command and the official client put into a directory.
 _OWN_FILE = (
-    r"(counter|gauge|histogram|summary)_[^/]+\.db|"
-    r"forkmeter\.(workers|meta|states|exemplars|fold|published)(\.[^/]+)?"
+    r"(counter|gauge|histogram|summary)_[^/]+\.db(\.left(-[0-9]+)?)?"
+    r"|forkmeter\.(workers|meta|states|exemplars|fold|gc|published)(\.[^/]+)?"
 )
 
 

@@ -70,6 +70,12 @@ def is_reader(collector: Any) -> bool:
     return getattr(type(collector), "_is_reader", False) is True
 
 
+def describes_directory(collector: Any) -> bool:
+    """Tells whether a collector describes the directory, so that every worker has the same answer."""
+    # On the type, as above.
+    return getattr(type(collector), "_describes_directory", False) is True
+
+
 def is_collector_of_own(collector: Any) -> bool:
     """Tells whether a collector reads this process's directory, so that asking it as well would count twice."""
     from . import multiprocess

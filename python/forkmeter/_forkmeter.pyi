@@ -53,6 +53,9 @@ def remove_series(metric: NativeMetric, label_values: Sequence[str]) -> None:
 def collect_store(created_samples: bool) -> tuple[list[NativeFamily], list[str]]:
     """Reads what the process's own directory holds; also returns what could not be read."""
 
+def self_metrics(*, describe: bool = False) -> list[NativeFamily]:
+    """Returns what is said of the process's own directory, or the families that may be said."""
+
 def collect_directory(path: str) -> list[NativeFamily]:
     """Reads any directory, and what of this process is not in it yet, if it is its own."""
 

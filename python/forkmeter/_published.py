@@ -98,7 +98,9 @@ def set_gauges() -> None:
 
 def is_own(collector: Any) -> bool:
     """Tells whether only this process can ask a collector."""
-    return not _directory.is_reader(collector) and not _directory.stands_in_directory(collector)
+    if _directory.is_reader(collector) or _directory.describes_directory(collector):
+        return False
+    return not _directory.stands_in_directory(collector)
 
 
 def _families_of(collector: Any, of: FamiliesOf) -> list[Own]:

@@ -56,6 +56,7 @@ from forkmeter import (
     Metric,
     PlatformCollector,
     ProcessCollector,
+    SelfMetricsCollector,
     Status,
     Summary,
     Worker,
@@ -400,6 +401,7 @@ def collectors() -> None:
     assert_type(ProcessCollector("app", pid=os.getpid, proc="/proc", registry=registry).collect(), Iterable[Metric])
     assert_type(PlatformCollector(registry=None).collect(), Iterable[Metric])
     assert_type(GCCollector(registry).collect(), Iterable[Metric])
+    assert_type(SelfMetricsCollector(registry=None).collect(), Iterable[Metric])
     own: list[Collector] = [GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR]
     assert own
     assert_type(forkmeter.gc_collector.GC_COLLECTOR, forkmeter.gc_collector.GCCollector)

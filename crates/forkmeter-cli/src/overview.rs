@@ -71,30 +71,6 @@ pub(crate) struct Family {
     pub(crate) help: String,
 }
 
-/// All states, in the order in which they are listed.
-pub(crate) const FILE_STATES: [FileState; 7] = [
-    FileState::Ok,
-    FileState::Empty,
-    FileState::Truncated,
-    FileState::Corrupt,
-    FileState::Foreign,
-    FileState::Unreadable,
-    FileState::Vanished,
-];
-
-/// Returns the word for a file's state.
-pub(crate) fn state_name(state: FileState) -> &'static str {
-    match state {
-        FileState::Ok => "ok",
-        FileState::Empty => "empty",
-        FileState::Truncated => "truncated",
-        FileState::Corrupt => "corrupt",
-        FileState::Foreign => "foreign",
-        FileState::Unreadable => "unreadable",
-        FileState::Vanished => "vanished",
-    }
-}
-
 /// Returns the word for whether a worker lives.
 pub(crate) fn worker_state(alive: bool) -> &'static str {
     if alive { "live" } else { "dead" }
@@ -187,7 +163,7 @@ impl Totals {
 
     /// Says how many files are in each state, for example `5 ok, 1 foreign`.
     pub(crate) fn files_by_state_text(&self) -> String {
-        let states = FILE_STATES.map(state_name).into_iter();
+        let states = FileState::ALL.map(FileState::as_str).into_iter();
         let states = states.filter_map(|state| Some((state, self.files_by_state.get(state)?)));
         let text =
             |(state, files): (&str, &usize)| format!("{} {state}", units::count(*files as u64));
@@ -200,7 +176,7 @@ impl File {
         let name = file.path.file_name().unwrap_or(file.path.as_os_str());
         Self {
             name: name.to_string_lossy().into_owned(),
-            state: state_name(file.state),
+            state: file.state.as_str(),
             size_bytes: file.bytes,
             entries: file.entries,
             cause: file.cause.clone(),

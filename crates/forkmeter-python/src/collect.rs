@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forkmeter_core::fork;
+use forkmeter_shm::ShmStore;
 use forkmeter_shm::reader::DirectoryReader;
 use pyo3::prelude::*;
 
@@ -30,6 +31,18 @@ pub(crate) fn collect_store(
         collected.families.into_iter().map(Into::into).collect(),
         collected.errors,
     )
+}
+
+/// Returns what is said of the process's own directory, or the families that may be said.
+#[pyfunction]
+#[pyo3(signature = (*, describe = false))]
+pub(crate) fn self_metrics(py: Python<'_>, describe: bool) -> Vec<NativeFamily> {
+    let families = if describe {
+        ShmStore::describe_self_metrics()
+    } else {
+        py.detach(|| shared::store().self_metrics())
+    };
+    families.into_iter().map(Into::into).collect()
 }
 
 /// Reads any directory, and what of this process is not in it yet, if it is its own.

@@ -41,7 +41,7 @@ mod _forkmeter {
     #[pymodule_export]
     use super::clock::follow_clock;
     #[pymodule_export]
-    use super::collect::{collect_directory, collect_store, read_directory};
+    use super::collect::{collect_directory, collect_store, read_directory, self_metrics};
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use forkmeter_core::fork;
-use forkmeter_core::registry::Registry;
+use forkmeter_core::registry::{Collector, Registry};
 use forkmeter_core::store::{HeapStore, Store};
+use forkmeter_core::{MetricFamily, fork};
 use forkmeter_shm::process::{install_fork_hooks, unix_seconds};
 use forkmeter_shm::workers;
 use forkmeter_shm::{Directory, Options, ShmStore};
@@ -36,16 +36,18 @@ pub struct Config {
     sharing: Sharing,
     created_samples: bool,
     process_metrics: bool,
+    self_metrics: bool,
 }
 
 impl Config {
     /// Returns what holds when nothing is configured: shared as the environment says, no `_created` samples,
-    /// `process_*` metrics.
+    /// `process_*` metrics, no `forkmeter_*` metrics.
     pub const fn new() -> Self {
         Self {
             sharing: Sharing::Environment,
             created_samples: false,
             process_metrics: true,
+            self_metrics: false,
         }
     }
 
@@ -69,6 +71,14 @@ impl Config {
         self.process_metrics = enabled;
         self
     }
+
+    /// Sets whether the `forkmeter_*` metrics are exposed: what the directory holds and how long reading it took,
+    /// where values are shared in one.
+    #[must_use]
+    pub const fn self_metrics(mut self, enabled: bool) -> Self {
+        self.self_metrics = enabled;
+        self
+    }
 }
 
 impl Default for Config {
@@ -88,12 +98,13 @@ impl fmt::Display for ConfigureError {
         let Config {
             created_samples,
             process_metrics,
+            self_metrics,
             ..
         } = &self.used;
         write!(
             f,
-            "the default registry is in use with created_samples={created_samples} and \
-             process_metrics={process_metrics}; configure it before the first metric is declared"
+            "the default registry is in use with created_samples={created_samples}, \
+             process_metrics={process_metrics} and self_metrics={self_metrics}; configure it before the first metric is declared"
         )
     }
 }
@@ -139,8 +150,25 @@ static DEFAULT: Lazy<Global> = Lazy::new(|| {
         // A new registry has no names that could be taken.
         let _ = registry.register_collector(Arc::new(collector));
     }
+    if config.self_metrics {
+        let _ = registry.register_collector(Arc::new(SelfMetrics(Arc::clone(&store))));
+    }
     Global { registry, store }
 });
+
+/// Collects what the store says of its directory.
+#[derive(Debug)]
+struct SelfMetrics(Arc<ShmStore>);
+
+impl Collector for SelfMetrics {
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.self_metrics()
+    }
+
+    fn describe(&self) -> Vec<MetricFamily> {
+        ShmStore::describe_self_metrics()
+    }
+}
 
 fn with_present<R>(f: impl FnOnce(&mut Present) -> R) -> R {
     let _section = fork::enter();
@@ -172,7 +200,10 @@ fn with_present<R>(f: impl FnOnce(&mut Present) -> R) -> R {
 /// ```
 pub fn configure(config: Config) -> Result<(), ConfigureError> {
     with_present(|present| {
-        let fixed = |config: &Config| (config.created_samples, config.process_metrics);
+        let fixed = |config: &Config| {
+            let own = (config.process_metrics, config.self_metrics);
+            (config.created_samples, own)
+        };
         if present.is_used && fixed(&present.config) != fixed(&config) {
             return Err(ConfigureError {
                 used: present.config.clone(),

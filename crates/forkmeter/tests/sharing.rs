@@ -16,7 +16,10 @@ fn has(line: &str) -> bool {
 
 #[test]
 fn the_default_registry_moves_between_memory_and_directories() {
-    let off = || Config::new().sharing(Sharing::Off).process_metrics(false);
+    let off = || {
+        let config = Config::new().sharing(Sharing::Off);
+        config.process_metrics(false).self_metrics(true)
+    };
     let first = tempfile::tempdir().unwrap();
     let second = tempfile::tempdir().unwrap();
     let shared_in = |directory: &tempfile::TempDir| {
@@ -32,12 +35,22 @@ fn the_default_registry_moves_between_memory_and_directories() {
     jobs.inc();
     running.set(3.0);
     assert!(has("jobs_total 1.0") && has("running 3.0"), "{}", text());
+    assert!(!text().contains("forkmeter_"), "{}", text());
 
     // What was counted in memory is published where there is a directory.
     configure(shared_in(&first)).unwrap();
     assert_eq!(forkmeter::directory().as_deref(), Some(first.path()));
     jobs.inc();
     assert!(has("jobs_total 2.0") && has("running 3.0"), "{}", text());
+    // The directory is described, as this exposition found it.
+    for line in [
+        "forkmeter_series 2.0",
+        "forkmeter_workers{state=\"live\"} 1.0",
+        "forkmeter_files{state=\"ok\"} 4.0",
+        "forkmeter_kept_series 0.0",
+    ] {
+        assert!(has(line), "no {line} in {}", text());
+    }
     let other = shared_registry(first.path());
     let seen = String::from_utf8(other.expose(Format::Text004).body).unwrap();
     assert!(
@@ -59,7 +72,8 @@ fn the_default_registry_moves_between_memory_and_directories() {
     let error = configure(shared_in(&second).created_samples(true)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the default registry is in use with created_samples=false and process_metrics=false; \
+        "the default registry is in use with created_samples=false, process_metrics=false and \
+         self_metrics=true; \
          configure it before the first metric is declared"
     );
     assert_eq!(forkmeter::directory().as_deref(), Some(first.path()));

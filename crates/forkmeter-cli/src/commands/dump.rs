@@ -11,7 +11,6 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, check_directory};
 use crate::escape::Terminal;
 use crate::exposition::{self, Exposition};
-use crate::overview::state_name;
 
 /// Print the merged metrics of a directory once.
 ///
@@ -81,7 +80,7 @@ fn warn_of_bad_files(files: &[FileReport]) {
     let mut err = io::stderr().lock();
     for file in files.iter().filter(|file| file.state != FileState::Ok) {
         let path = file.path.display().to_string();
-        let state = state_name(file.state);
+        let state = file.state.as_str();
         // The metrics matter more than the warning.
         let _ = writeln!(
             err,

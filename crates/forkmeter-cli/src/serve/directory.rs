@@ -11,7 +11,7 @@ use forkmeter_shm::reader::{DirectoryReader, FileState, Report, Snapshot};
 
 use super::Target;
 use crate::log::{Level, Logger};
-use crate::overview::{kept_series, state_name};
+use crate::overview::kept_series;
 
 /// Reads one directory and reports what changed since the last read.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl Watch {
                 }
                 _ => (Level::Warn, "file is skipped"),
             };
-            let state = state_name(file.state);
+            let state = file.state.as_str();
             log.write(
                 level,
                 message,

@@ -1,11 +1,11 @@
 //! What the exporter says of itself and of the directories.
 
 use forkmeter_core::{LabelSet, MetricFamily, MetricType, Sample};
-use forkmeter_shm::reader::Report;
+use forkmeter_shm::reader::{FileState, Report};
 
 use super::directory::DirectoryRead;
 use super::union::{Conflict, Reason};
-use crate::overview::{FILE_STATES, kept_series, size_bytes, state_name, worker_state};
+use crate::overview::{kept_series, size_bytes, worker_state};
 
 /// Describes one family of the exporter.
 struct Own {
@@ -122,8 +122,8 @@ const ALL: [Own; 10] = [
         help: "Files in the directory, by what reading them gave.",
         samples: |facts| {
             facts.per_directory_and(
-                ("state", &FILE_STATES[..]),
-                state_name,
+                ("state", &FileState::ALL[..]),
+                FileState::as_str,
                 |_, report, state| {
                     report
                         .files

@@ -51,6 +51,32 @@ pub enum FileState {
     Vanished,
 }
 
+impl FileState {
+    /// All states, in the order in which they are listed.
+    pub const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Empty,
+        Self::Truncated,
+        Self::Corrupt,
+        Self::Foreign,
+        Self::Unreadable,
+        Self::Vanished,
+    ];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Empty => "empty",
+            Self::Truncated => "truncated",
+            Self::Corrupt => "corrupt",
+            Self::Foreign => "foreign",
+            Self::Unreadable => "unreadable",
+            Self::Vanished => "vanished",
+        }
+    }
+}
+
 /// Describes a family that two files declare differently, as during a rolling deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use forkmeter_core::model::{MergeRule, SeriesView};
 use forkmeter_core::store::Collected;
 use forkmeter_core::{Descriptor, LabelSet, MetricFamily, MetricType, Sample};
 
 use super::Shared;
+use super::self_metrics::{KEPT_SERIES, LastRead};
 use super::series::{InMemory, Series};
 use crate::reader::{DirectoryReader, FileState};
 
@@ -59,7 +61,9 @@ impl Shared {
                 _ => reader.insert(DirectoryReader::new(path)),
             };
             reader.set_created_samples(created_samples);
+            let started = Instant::now();
             let snapshot = reader.read();
+            let took = started.elapsed();
             collected.families = snapshot.families;
             let bad = snapshot.report.files.iter().filter(|file| {
                 !matches!(
@@ -71,6 +75,16 @@ impl Shared {
                 let (path, state) = (file.path.display(), file.state);
                 format!("left out of a scrape: {path}: {state:?}: {}", file.cause)
             }));
+            let report = snapshot.report;
+            let mut last_read = self
+                .last_read
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *last_read = Some(LastRead {
+                path: reader.path().to_owned(),
+                report,
+                took,
+            });
         }
         if error.is_some() {
             collected.families.push(kept_series(in_memory.len()));
@@ -88,7 +102,7 @@ impl Shared {
 
 /// Makes the self-metric that stands in an exposition while the directory cannot be written.
 fn kept_series(count: usize) -> MetricFamily {
-    let name = "forkmeter_kept_series";
+    let name = KEPT_SERIES;
     let help =
         "Series whose values this process keeps in memory because the directory cannot be written.";
     let count = u32::try_from(count).unwrap_or(u32::MAX);

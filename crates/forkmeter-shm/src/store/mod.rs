@@ -3,6 +3,7 @@
 mod collect;
 mod hints;
 mod publish;
+mod self_metrics;
 mod series;
 mod state;
 mod trouble;
@@ -12,9 +13,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forkmeter_core::store::{Clock, Collected, Slots, Store};
-use forkmeter_core::{Descriptor, LabelSet, fork};
+use forkmeter_core::{Descriptor, LabelSet, MetricFamily, fork};
 
 use self::hints::Hints;
+use self::self_metrics::LastRead;
 use self::state::State;
 use crate::process;
 use crate::reader::DirectoryReader;
@@ -69,6 +71,7 @@ struct Shared {
     hints: Hints,
     state: Mutex<State>,
     reader: Mutex<Option<DirectoryReader>>,
+    last_read: Mutex<Option<LastRead>>,
     /// Whether a signal handler counted in memory because it could not look where the values are.
     has_late_counts: Arc<AtomicBool>,
 }
@@ -92,6 +95,7 @@ impl ShmStore {
             hints: Hints::default(),
             state,
             reader: Mutex::default(),
+            last_read: Mutex::default(),
             has_late_counts,
         };
         Self {
@@ -140,6 +144,18 @@ impl ShmStore {
     pub fn collect_with(&self, created_samples: bool) -> Collected {
         let _section = fork::enter();
         self.shared.collect(created_samples)
+    }
+
+    /// Describes the directory as the last collection found it: files by state, their size, series, workers, what is
+    /// kept in memory and what was lost, and how long reading took. Nothing where values are not shared.
+    pub fn self_metrics(&self) -> Vec<MetricFamily> {
+        let _section = fork::enter();
+        self.shared.self_metrics()
+    }
+
+    /// Returns the families of [`Self::self_metrics`] without samples.
+    pub fn describe_self_metrics() -> Vec<MetricFamily> {
+        self_metrics::describe()
     }
 
     /// Returns how many series are kept in memory although a directory is named, and why, if there are any.
