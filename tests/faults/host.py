@@ -311,7 +311,7 @@ class Host:
         self.begin()
         self.count(0, series)
         for mode in ("min", "max", "livesum", "all", "mostrecent"):
-            forkmeter.Gauge(f"left_{mode}", "Help.", multiprocess_mode=mode).set(1)  # type: ignore[arg-type]
+            forkmeter.Gauge(f"left_{mode}", "Help.", multiprocess_mode=mode).set(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def die(self, directory: str, fault: dict[str, Any]) -> dict[str, Any]:
