@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -137,7 +136,3 @@ def status() -> Status:
         problem=problem,
         workers=workers,
     )
-
-
-# What is still kept in memory, because the directory was busy, goes into it now.
-atexit.register(_forkmeter.refresh)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from typing import TYPE_CHECKING
 
 from . import _forkmeter
@@ -47,12 +49,30 @@ def report(errors: list[str]) -> None:
         errors: Say what could not be read.
     """
     for error in errors:
-        if error not in _reported:
+        if error not in _reported and _warn(error):
             _reported.add(error)
-            # Most programs never need it, or import it after all they must start with.
-            import logging
 
-            logging.getLogger("forkmeter").warning("%s", error)
+
+def _warn(text: str) -> bool:
+    """Logs a line; tells whether it could."""
+    try:
+        # Most programs never need it, or import it after all they must start with.
+        import logging
+    except OSError:
+        # No more files can be opened; it is said later.
+        return False
+    logging.getLogger("forkmeter").warning("%s", text)
+    return True
+
+
+def _refresh_at_exit() -> None:
+    """Brings what is still kept in memory, because the directory was busy, into it; says what is lost."""
+    lost, why = _forkmeter.refresh_at_exit()
+    if lost:
+        _warn(f"{lost} series are lost with process {os.getpid()}: {why}")
+
+
+atexit.register(_refresh_at_exit)
 
 
 def stands_in_directory(collector: Any) -> bool:

@@ -32,6 +32,9 @@ def set_directory(path: str | None) -> None:
 def uses_deprecated_variable() -> bool:
     """Tells whether only the deprecated variable names the directory."""
 
+def refresh_at_exit() -> tuple[int, str | None]:
+    """Brings both together for the last time; returns how many series are lost with this process, and why."""
+
 def refresh() -> None:
     """Brings the directory and this process's values together now."""
 

@@ -111,6 +111,19 @@ pub(crate) fn refresh(py: Python<'_>) {
     py.detach(|| store().refresh());
 }
 
+/// As `refresh`, for the last time; returns how many series are lost with this process, and why.
+#[pyfunction]
+pub(crate) fn refresh_at_exit(py: Python<'_>) -> (u64, Option<String>) {
+    if !mode::is_shared() {
+        return (0, None);
+    }
+    publish_waiting(py);
+    py.detach(|| {
+        store().refresh_at_last();
+        store().kept_series()
+    })
+}
+
 /// Removes a series of a metric from the directory, for all workers.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]

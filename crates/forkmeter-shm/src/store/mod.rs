@@ -111,6 +111,14 @@ impl ShmStore {
         state.refresh(&self.shared.options);
     }
 
+    /// As [`ShmStore::refresh`], also where that failed a moment ago: for a process that ends, and has no later.
+    pub fn refresh_at_last(&self) {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        state.forget_failures();
+        state.refresh(&self.shared.options);
+    }
+
     /// Says whether the deletion of files is a reset, as test runners want it; normally nothing is lost.
     ///
     /// For that each deletion has to be noticed at once: see [`ShmStore::expect_deletion`] and

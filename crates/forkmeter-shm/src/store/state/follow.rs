@@ -283,6 +283,12 @@ impl State {
         }
     }
 
+    /// Lets the next look try again what failed a moment ago.
+    pub(in crate::store) fn forget_failures(&mut self) {
+        self.retry_at = None;
+        self.retry_side_files_at = None;
+    }
+
     fn remember(&mut self, error: &io::Error) {
         self.last_error = Some(trouble::describe(self.place.as_deref(), error));
     }

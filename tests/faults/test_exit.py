@@ -1,0 +1,48 @@
+"""A process that ends while its values are in memory: they are published if they can be, and else it says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import forkmeter
+import pytest
+
+from support.exposition import value
+from support.forkmeter import dump
+
+# It names the directory by the variable alone, as most programs do.
+PROGRAM = """
+import os, sys
+import forkmeter
+
+forkmeter.Counter("jobs", "Help.").inc(3)
+if "free" in sys.argv:
+    os.remove(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+"""
+
+
+@pytest.mark.parametrize("extra", [["free"], []])
+def test_a_process_that_ends(tmp_path: Path, extra: list[str]) -> None:
+    """A moment after the directory could not be made it may be possible, and there is no later."""
+    directory = tmp_path / "metrics"
+    directory.write_text("in the way", encoding="utf-8")
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
+    environment["PYTHONPATH"] = str(Path(forkmeter.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *extra],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if extra:
+        assert done.stderr == ""
+        assert value(dump(directory), "jobs_total") == 3
+    else:
+        assert "1 series are lost with process" in done.stderr
+        assert str(directory) in done.stderr
