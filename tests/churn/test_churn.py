@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from churn import generations
+from support.alone import FORKS
 from support.exposition import samples
 from support.safety import TESTS, package_folder
 
@@ -44,8 +45,7 @@ def run(program: str, directory: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if "multiproc" not in name.lower()}
     path = os.pathsep.join([package_folder(), str(TESTS)])
     done = subprocess.run(
-        # A program with threads that forks is warned of; this one has none.
-        [sys.executable, "-W", "error", str(Path(__file__).with_name(program)), *arguments],
+        [sys.executable, "-W", "error", "-W", FORKS, str(Path(__file__).with_name(program)), *arguments],
         env={**environment, "PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
         timeout=LIMIT_SECONDS,
         check=True,

@@ -136,6 +136,7 @@ class Fleet:
             self.directory.rename(elsewhere)
             shutil.rmtree(elsewhere)
         self.ledger.deletions += 1
+        print(f"{how} at {time.time()}", flush=True)
         self.wait_until_all_looked()
 
     def act(self) -> None:

@@ -43,7 +43,7 @@ class Watcher:
         for series, value in found.items():
             before = self.greatest.get(series, 0.0)
             if value < before:
-                sys.exit(f"scrape {self.scrapes}: {series} went from {before} to {value}\n{text}")
+                sys.exit(f"{found}\nscrape {self.scrapes} at {time.time()}: {series} went from {before} to {value}")
             self.greatest[series] = value
         self.gaps += bool(self.greatest.keys() - found.keys())
         self.scrapes += 1

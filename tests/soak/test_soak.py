@@ -61,12 +61,22 @@ def start(stack: ExitStack, directory: Path, program: str, *arguments: str) -> s
     return process
 
 
-def last_line(process: subprocess.Popen[str], *, timeout_seconds: float) -> dict[str, Any]:
-    """Waits for the end of a program and returns the object that it printed."""
+def result(
+    process: subprocess.Popen[str], *, timeout_seconds: float, meanwhile: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """Waits for the end of a program.
+
+    Args:
+        process: the program.
+        timeout_seconds: how long to wait.
+        meanwhile: what others printed, for the report of a failure.
+
+    Returns:
+        What it printed, and the object in the last line of that.
+    """
     output, _ = process.communicate(timeout=timeout_seconds)
-    assert process.returncode == 0, f"seed {SEED}: {output[-20_000:]}"
-    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return answer
+    assert process.returncode == 0, f"seed {SEED}: {meanwhile}\n{output[-20_000:]}"
+    return output, json.loads(output.splitlines()[-1])
 
 
 def test_nothing_is_lost_and_no_counter_goes_down(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,10 +90,10 @@ def test_nothing_is_lost_and_no_counter_goes_down(folder: Path, capsys: pytest.C
             "exporter": start(stack, directory, "scraper.py", exporter.url + "/metrics"),
             "worker": start(stack, directory, "scraper.py"),
         }
-        did = last_line(fleet, timeout_seconds=LIMIT_SECONDS)
+        output, did = result(fleet, timeout_seconds=LIMIT_SECONDS)
         for name, scraper in scrapers.items():
             scraper.terminate()
-            did[name] = last_line(scraper, timeout_seconds=60)
+            _, did[name] = result(scraper, timeout_seconds=60, meanwhile=output)
     with capsys.disabled():
         print(f"\nsoak: seed {SEED}, {did}")
     assert did["kill"] > 0

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT_SECONDS = 90
+# From Python 3.12 on, where any thread runs; that forks are safe all the same is what is tested.
+FORKS = "ignore:This process:DeprecationWarning"
 RUN = "import runpy, sys; runpy.run_path(sys.argv[1])[sys.argv[2]].program()"
 TESTS = Path(__file__).parent.parent
 
@@ -31,7 +33,7 @@ def alone(program: Callable[[], None]) -> Callable[[Path], None]:
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(forkmeter.__file__).parents[1]), str(TESTS)])
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(tmp_path)
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", RUN, path, name],
+            [sys.executable, "-W", "error", "-W", FORKS, "-c", RUN, path, name],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
