@@ -346,9 +346,6 @@ impl DirectoryReader {
             return observed.ok();
         };
         let (state, entries, cause) = match &observed {
-            Ok(observed) if observed.records.is_empty() => {
-                (FileState::Empty, 0, String::from("no worker in it"))
-            }
             Ok(observed) => (FileState::Ok, observed.records.len(), String::new()),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 (FileState::Foreign, 0, error.to_string())

@@ -175,8 +175,7 @@ pub fn fold(
     process::install_fork_hooks()?;
     let started = Instant::now();
     let mut scan = judge::scan(directory, options)?;
-    // As long as a reader may take twice over, so that it finds a moment without changes.
-    let pause = (started.elapsed() * 2).clamp(MIN_PAUSE, MAX_PAUSE);
+    let looking = started.elapsed();
     let mut outcome = Outcome {
         files_before: scan.files,
         files_after: scan.files,
@@ -206,7 +205,7 @@ pub fn fold(
             let batch = next_batch(&mut dead);
             fold.batch(batch, &mut outcome, &mut scan)?;
             if !dead.is_empty() {
-                thread::sleep(pause);
+                thread::sleep(pause(looking, dead.len(), files));
             }
         }
         progress(Progress { done: files, files });
@@ -231,6 +230,14 @@ impl Outcome {
         self.kept = scan.kept;
         self.kept.sort_by(|a, b| a.path.cmp(&b.path));
     }
+}
+
+/// Returns for how long to leave readers alone: a look at a file here takes some four times as long as reading it again,
+/// and a reader needs to find time to read what is left without a change.
+fn pause(looking: Duration, left: usize, files: usize) -> Duration {
+    let part = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let left = (looking / part(files).max(1)).saturating_mul(part(left));
+    (left / 2).clamp(MIN_PAUSE, MAX_PAUSE)
 }
 
 /// Takes the next files from those that are left; they are sorted by what they are folded into.
