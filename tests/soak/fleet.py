@@ -31,7 +31,9 @@ OF_SLOTS = ("soak_counts_total", "soak_seconds_count", "soak_waits_count")
 OF_ALL = "soak_everybody_total"
 PATIENCE_SECONDS = 60
 LONGEST_PAUSE_SECONDS = 0.08
-DELETION_SHARE = 0.06
+DELETION_SHARE = 0.04
+# A segment that was sealed is left after a second, and folded then.
+FOLD_SECONDS = 1.2
 
 
 class Fleet:
@@ -42,7 +44,7 @@ class Fleet:
         self.directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
         self.ledger_path = folder / "ledger"
         self.ledger = Ledger(self.ledger_path)
-        self.ledger.deletions = 1
+        self.ledger.asked = 1
         self.random = random.Random(seed)
         self.pids = [0] * SLOTS
         self.did: Tally[str] = Tally()
@@ -69,11 +71,12 @@ class Fleet:
                 os._exit(0)
             sys.exit(0)
 
-    def wait_until_all_looked(self) -> None:
-        """Waits until every worker has looked at the directory since the last deletion."""
+    def have_all_look(self) -> None:
+        """Waits until every worker has looked at the directory."""
+        self.ledger.asked += 1
         deadline = time.monotonic() + PATIENCE_SECONDS
         for slot in range(SLOTS):
-            while self.ledger[slot].seen < self.ledger.deletions:
+            while self.ledger[slot].seen < self.ledger.asked:
                 if time.monotonic() > deadline:
                     self.fail(f"worker {slot}, process {self.pids[slot]}, does not look at the directory")
                 ended, status = os.waitpid(self.pids[slot], os.WNOHANG)
@@ -121,8 +124,16 @@ class Fleet:
         }
 
     def delete(self) -> None:
-        """Deletes what is in the directory, or the directory; the next look of each worker brings it back."""
-        self.wait_until_all_looked()
+        """Deletes what is in the directory, or the directory; the next look of each worker brings it back.
+
+        Each brings back what it has open. A file into which others were folded a moment ago may be open in the worker
+        alone that did it, and what it holds would come back a moment later than the rest.
+        """
+        self.ledger.is_calm = True
+        self.have_all_look()
+        time.sleep(FOLD_SECONDS)
+        for _ in range(2):
+            self.have_all_look()
         how = self.random.choice(["files deleted", "folder deleted", "folder moved"])
         self.did[how] += 1
         if how == "files deleted":
@@ -135,9 +146,9 @@ class Fleet:
             elsewhere = self.directory.with_name("elsewhere")
             self.directory.rename(elsewhere)
             shutil.rmtree(elsewhere)
-        self.ledger.deletions += 1
         print(f"{how} at {time.time()}", flush=True)
-        self.wait_until_all_looked()
+        self.have_all_look()
+        self.ledger.is_calm = False
 
     def act(self) -> None:
         """Does something at random."""
@@ -151,7 +162,7 @@ class Fleet:
 
     def finish(self) -> None:
         """Lets all workers come to their end and checks all sums."""
-        self.wait_until_all_looked()
+        self.have_all_look()
         for slot in range(SLOTS):
             self.ledger[slot].is_asked_to_end = True
         for slot in range(SLOTS):

@@ -27,21 +27,30 @@ class Ledger:
             path: on a file system that stays.
         """
         with path.open("a+b") as file:
-            file.truncate(8 * (1 + SLOTS * _WORDS))
+            file.truncate(8 * (2 + SLOTS * _WORDS))
             self.words = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
 
     def __getitem__(self, slot: int) -> Page:
         """Returns what a slot's worker has written."""
-        return Page(self.words[1 + slot * _WORDS : 1 + (slot + 1) * _WORDS])
+        return Page(self.words[2 + slot * _WORDS : 2 + (slot + 1) * _WORDS])
 
     @property
-    def deletions(self) -> int:
-        """How many deletions there were."""
+    def asked(self) -> int:
+        """How often all workers were asked to look at the directory."""
         return self.words[0]
 
-    @deletions.setter
-    def deletions(self, count: int) -> None:
+    @asked.setter
+    def asked(self, count: int) -> None:
         self.words[0] = count
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether no series are to be made or removed now."""
+        return self.words[1] != 0
+
+    @is_calm.setter
+    def is_calm(self, is_calm: bool) -> None:
+        self.words[1] = is_calm
 
 
 class Page:
@@ -69,7 +78,7 @@ class Page:
 
     @property
     def seen(self) -> int:
-        """Up to which deletion the worker has looked at the directory."""
+        """Which time the worker was asked when it looked at the directory last."""
         return self.words[0]
 
     @seen.setter

@@ -78,7 +78,7 @@ class Worker:
             self.counting[counted]()
             self.page.end(counted)
             self.families.level.labels(str(self.slot)).set(number)
-            if self.random.random() < 0.05:
+            if self.random.random() < 0.05 and not self.ledger.is_calm:
                 self.open_session(f"{os.getpid()}-{number}")
             if self.random.random() < 0.03:
                 self.look()
@@ -104,10 +104,10 @@ class Worker:
             self.families.visits.clear()
 
     def look(self) -> None:
-        """Scrapes, which notices a deletion, and says how many it may have noticed."""
-        deletions = self.ledger.deletions
+        """Scrapes, which notices a deletion, and says that it did."""
+        asked = self.ledger.asked
         generate_latest(forkmeter.REGISTRY)
-        self.page.seen = deletions
+        self.page.seen = asked
 
 
 def end_at_a_signal() -> None:
