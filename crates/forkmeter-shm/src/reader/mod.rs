@@ -247,7 +247,12 @@ impl DirectoryReader {
             let was_known = before.is_some();
             let mut read = self.read_segment(&path, role, Arc::clone(&tag), before, mapped);
             for _ in 0..MAX_ATTEMPTS {
-                if !read.as_ref().is_ok_and(|(segment, _)| segment.was_moved()) {
+                let is_good = match &read {
+                    Ok((segment, _)) => !segment.was_moved(),
+                    // There may be another one by now.
+                    Err((state, _)) => *state != FileState::Vanished || !path.exists(),
+                };
+                if is_good {
                     break;
                 }
                 read = self.read_segment(&path, role, Arc::clone(&tag), None, mapped);
@@ -318,6 +323,14 @@ impl DirectoryReader {
         let mapping = mapped.then_some(&opened);
         let begun = segment.begin(&opened.file, mapping, keys, window)?;
         self.stale |= segment.finish(begun, &opened.file, keys, window)?;
+        if segment.mark == Mark::Shared && opened.is_deleted() {
+            // Whoever brings back what it holds leaves zeros.
+            self.stale = true;
+            return Err((
+                FileState::Vanished,
+                "it was deleted while it was read".into(),
+            ));
+        }
         Ok((segment, opened.bytes))
     }
 

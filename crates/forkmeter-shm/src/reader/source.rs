@@ -62,6 +62,15 @@ pub(super) struct Opened {
     pub(super) stamp: Option<Stamp>,
 }
 
+impl Opened {
+    /// Tells whether no name leads to the file any more.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.file
+            .metadata()
+            .is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+}
+
 /// Changes whenever a file is written or cut off by calls; writes through a mapping may not change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
