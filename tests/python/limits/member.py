@@ -20,9 +20,9 @@ class Families:
     def __init__(self) -> None:
         """Declares the families."""
         self.jobs = Counter("jobs", "Jobs.")
-        self.total = Gauge("level_sum", "Level.", ["x"], multiprocess_mode="sum")
-        self.live = Gauge("level_livesum", "Level.", ["x"], multiprocess_mode="livesum")
-        self.each = Gauge("level_liveall", "Level.", ["x"], multiprocess_mode="liveall")
+        self.total = Gauge("level_of_all", "Level.", ["x"], multiprocess_mode="sum")
+        self.live = Gauge("level_of_living", "Level.", ["x"], multiprocess_mode="livesum")
+        self.each = Gauge("level_of_each", "Level.", ["x"], multiprocess_mode="liveall")
 
     def count(self) -> None:
         """Counts once, and sets or raises each gauge."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 PID = 7
 JOBS = ("jobs_total", frozenset[tuple[str, str]]())
-SUM = ("level_sum", frozenset({("x", "x")}))
-LIVE = ("level_livesum", frozenset({("x", "x")}))
+SUM = ("level_of_all", frozenset({("x", "x")}))
+LIVE = ("level_of_living", frozenset({("x", "x")}))
 
 
 class Namespace:
@@ -78,7 +78,7 @@ def stack() -> Iterator[ExitStack]:
 
 def each_pid(found: dict[tuple[str, frozenset[tuple[str, str]]], float]) -> list[str]:
     """Returns the `pid` labels of the gauge that shows every live worker."""
-    return sorted(dict(labels)["pid"] for name, labels in found if name == "level_liveall")
+    return sorted(dict(labels)["pid"] for name, labels in found if name == "level_of_each")
 
 
 def test_two_namespaces_with_the_same_pid(stack: ExitStack, tmp_path: Path) -> None:
