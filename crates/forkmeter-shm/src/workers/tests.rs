@@ -1,0 +1,55 @@
+//! What one process can see of worker files.
+
+use super::*;
+
+#[test]
+fn a_process_takes_one_record_and_is_alive() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(observe(directory.path()).unwrap().records.is_empty());
+    let file = WorkersFile::open(directory.path()).unwrap();
+    let take = || {
+        let lock = file.lock_directory().unwrap();
+        file.claim(&lock, &|tag| tag.contains('-'), &mut |_| Ok(()))
+            .unwrap()
+    };
+    let claim = take();
+    assert_eq!(claim.tag, format!("{}-1", std::process::id()));
+    assert_eq!(take(), claim);
+    let observed = observe(directory.path()).unwrap();
+    assert_eq!(observed.records.len(), 1);
+    assert!(observed.records[0].alive);
+}
+
+#[test]
+fn a_dead_workers_record_is_taken_over_after_it_was_retired() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = WorkersFile::open(directory.path()).unwrap();
+    let dead = WorkerReport {
+        tag: "7".into(),
+        pid: 7,
+        kept_series: 3,
+        ..Default::default()
+    };
+    file.write_record(0, 1, &dead).unwrap();
+    assert_eq!(file.observe().unwrap().lost_series, 3);
+    let mut retired = Vec::new();
+    let lock = file.lock_directory().unwrap();
+    let claim = file
+        .claim(&lock, &|_| true, &mut |record| {
+            retired.push(record.tag.clone());
+            Ok(())
+        })
+        .unwrap();
+    drop(lock);
+    assert_eq!((claim.index, retired), (0, vec!["7".to_string()]));
+    assert_eq!(file.observe().unwrap().lost_series, 3);
+}
+
+#[test]
+fn a_foreign_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(WORKERS_FILE), [b'x'; 200]).unwrap();
+    let error = observe(directory.path()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(WorkersFile::open(directory.path()).is_err());
+}
