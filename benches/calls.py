@@ -1,6 +1,6 @@
 """Times what a program calls to count, in multi-process mode: the official client's objects and ours, in one process.
 
-python benches/calls.py
+PYTHONPATH=tests python benches/calls.py
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 
 from rounds import seconds_per_call
 from table import Row, emit
+
+from support.folders import in_memory
 
 # What is timed, what one does less of than the official client, and what doing nothing in the same way would be.
 CASES = [
@@ -90,16 +92,15 @@ def child_seconds(metric: Any, turn: int) -> float:
 
 def main() -> None:
     """Prints the rows."""
-    shared_memory = Path("/dev/shm")  # noqa: S108 -- a folder in it, with a random name
-    with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as folder:
-        official = Path(folder, "official")
+    with in_memory(Path(tempfile.gettempdir())) as folder:
+        official = folder / "official"
         official.mkdir()
         # Before the official client is imported, which looks once.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(official)
         import forkmeter
         import prometheus_client
 
-        forkmeter.configure(Path(folder, "forkmeter"))
+        forkmeter.configure(folder / "forkmeter")
         theirs, ours = make(prometheus_client), make(forkmeter)
         check(theirs, ours)
         peer = f"prometheus_client {version('prometheus_client')}"

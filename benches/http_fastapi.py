@@ -4,7 +4,7 @@ The same application is called as a server would call it, without a server and w
 measured is the middleware: bare, and with each of the middlewares, taking turns in short rounds. Before that, all must
 have counted the same requests.
 
-    python benches/http_fastapi.py
+    PYTHONPATH=tests python benches/http_fastapi.py
 """
 
 import argparse
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from table import Row, emit
+
+from support.folders import in_memory
 
 ROUNDS = 200
 REQUESTS = 100
@@ -208,13 +210,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--requests", type=int, default=REQUESTS, help="in a round")
     options = parser.parse_args()
-    shared_memory = Path("/dev/shm")  # noqa: S108 -- a folder in it, with a random name
-    with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
-        official = Path(directory) / "official"
+    with in_memory(Path(tempfile.gettempdir())) as directory:
+        official = directory / "official"
         official.mkdir()
         # Before the official client is imported, which looks once.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(official)
-        added = asyncio.run(compare(options.rounds, options.requests, Path(directory)))
+        added = asyncio.run(compare(options.rounds, options.requests, directory))
     for side, package in PEERS.items():
         peer = f"{side} {version(package)}"
         emit(Row("HTTP metrics added to one FastAPI request", peer, added[side], added["forkmeter"], "us", ASKED))

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import pytest
 from churn import generations
 from support.alone import FORKS
 from support.exposition import samples
+from support.folders import in_memory
 from support.safety import TESTS, package_folder
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ pytestmark = pytest.mark.timeout(LIMIT_SECONDS + 30)
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
     """A directory in memory, where there is room for one."""
-    memory = Path("/dev/shm")  # noqa: S108 -- what operators are told to use
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
-        yield Path(name)
+    with in_memory(tmp_path) as folder:
+        yield folder
 
 
 def run(program: str, directory: Path, *arguments: str) -> str:

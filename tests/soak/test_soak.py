@@ -11,13 +11,13 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.folders import in_memory
 from support.forkmeter import Exporter
 from support.safety import TESTS, package_folder
 
@@ -38,9 +38,8 @@ pytestmark = pytest.mark.timeout(LIMIT_SECONDS + 60)
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder in memory, where there is room for one."""
-    memory = Path("/dev/shm")  # noqa: S108 -- what operators are told to use
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
-        yield Path(name)
+    with in_memory(tmp_path) as made:
+        yield made
 
 
 def start(stack: ExitStack, directory: Path, program: str, *arguments: str) -> subprocess.Popen[str]:

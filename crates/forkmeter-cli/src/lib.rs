@@ -9,6 +9,7 @@ mod error;
 mod escape;
 mod exposition;
 mod log;
+mod output;
 mod overview;
 mod run;
 mod serve;

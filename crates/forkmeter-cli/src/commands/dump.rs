@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, check_directory};
 use crate::escape::Terminal;
 use crate::exposition::{self, Exposition};
+use crate::output;
 
 /// Print the merged metrics of a directory once.
 ///
@@ -69,10 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             Terminal(&text)
         );
     }
-    let mut out = io::stdout().lock();
-    out.write_all(&exposition.bytes)
-        .and_then(|()| out.flush())
-        .map_err(Error::Output)
+    output::print(&exposition.bytes)
 }
 
 /// Names every file that did not give all it should, on standard error.

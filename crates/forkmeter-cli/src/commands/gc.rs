@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::{self, Error, check_directory};
 use crate::escape::Terminal;
-use crate::units;
+use crate::{output, units};
 
 /// Fold the files that dead workers of the official Python client left.
 ///
@@ -99,15 +99,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     }
     let text = match args.output {
         Output::Text => report.text(),
-        Output::Json => {
-            let json = serde_json::to_string_pretty(&report);
-            json.map_err(|error| Error::Encode(error.into()))? + "\n"
-        }
+        Output::Json => output::json(&report)?,
     };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Error::Output)?;
+    output::print(text.as_bytes())?;
     failed.map_or(Ok(()), Err)
 }
 

@@ -1,7 +1,7 @@
 //! `forkmeter inspect`: shows what a directory holds.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +11,7 @@ use crate::error::{Error, check_directory};
 use crate::escape::Terminal;
 use crate::overview::{Overview, Totals};
 use crate::table::{self, Column};
-use crate::units;
+use crate::{output, units};
 
 /// Show the files, workers and families of a directory.
 #[expect(clippy::doc_markdown, reason = "this is the help text")]
@@ -61,15 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             };
             text(&overview, limit, terminal_width(), SystemTime::now())
         }
-        Output::Json => {
-            let json = serde_json::to_string_pretty(&overview);
-            json.map_err(|error| Error::Encode(error.into()))? + "\n"
-        }
+        Output::Json => output::json(&overview)?,
     };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(Error::Output)
+    output::print(text.as_bytes())
 }
 
 /// Returns the width of the terminal that the output goes to; nothing where it goes elsewhere.

@@ -29,6 +29,11 @@ impl Series {
     /// Tells whether it could: a signal handler may have interrupted whoever holds the lock.
     #[cold]
     fn look_again(&self) -> bool {
+        self.look(false)
+    }
+
+    /// Looks where the cells are, once deleted files were made again if so asked; tells as [`Series::look_again`].
+    fn look(&self, repairs: bool) -> bool {
         let Some(store) = self.store.upgrade() else {
             return true;
         };
@@ -36,6 +41,9 @@ impl Series {
             return false;
         };
         let mut state = store.lock();
+        if repairs {
+            state.repair();
+        }
         state.look_again(&store, self);
         true
     }
@@ -96,18 +104,7 @@ impl Series {
     /// holds the store's lock until the handle is turned, or is another process.
     #[cold]
     fn look_for_move(&self) -> bool {
-        let Some(store) = self.store.upgrade() else {
-            return true;
-        };
-        let Some(_section) = fork::try_enter() else {
-            return false;
-        };
-        let mut state = store.lock();
-        if self.kind == Kind::State {
-            state.repair();
-        }
-        state.look_again(&store, self);
-        true
+        self.look(self.kind == Kind::State)
     }
 
     /// Writes down when a `mostrecent` gauge changed; nothing where it was counted in memory.
