@@ -60,6 +60,10 @@ fn time(directory: &str, readers: usize, reads: usize) -> Result<(), Box<dyn Err
 fn scrape(reader: &mut DirectoryReader, out: &mut Vec<u8>) -> Result<(), Box<dyn Error>> {
     out.clear();
     let view = reader.refresh();
-    encode(view.families, Format::Text004, out)?;
+    encode(
+        view.families.iter().map(AsRef::as_ref),
+        Format::Text004,
+        out,
+    )?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The one place of the command that calls the encoders.
 
+use std::sync::Arc;
+
 use forkmeter_core::MetricFamily;
 use forkmeter_core::encode::{self, EncodeError, Escaping, Format};
 
@@ -13,19 +15,20 @@ pub(crate) struct Exposition {
 }
 
 /// Writes families in a format that a client negotiated.
-pub(crate) fn encode(families: &[MetricFamily], format: Format) -> Exposition {
+pub(crate) fn encode(families: &[Arc<MetricFamily>], format: Format) -> Exposition {
     let mut bytes = Vec::new();
+    let families = families.iter().map(AsRef::as_ref);
     let left_out = encode::encode(families, format, &mut bytes).err();
     Exposition { bytes, left_out }
 }
 
 /// Writes families in the text format 0.0.4.
-pub(crate) fn text(families: &[MetricFamily]) -> Exposition {
+pub(crate) fn text(families: &[Arc<MetricFamily>]) -> Exposition {
     encode(families, Format::Text004)
 }
 
 /// Writes families in OpenMetrics 1.0, names outside the legacy set included as they are.
-pub(crate) fn openmetrics(families: &[MetricFamily]) -> Exposition {
+pub(crate) fn openmetrics(families: &[Arc<MetricFamily>]) -> Exposition {
     encode(
         families,
         Format::OpenMetrics100 {

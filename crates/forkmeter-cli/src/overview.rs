@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use forkmeter_core::{LabelSet, MetricFamily, MetricType};
@@ -198,8 +199,8 @@ impl Worker {
 
 impl Family {
     /// Describes families, those with most series first.
-    pub(crate) fn biggest_first(families: &[MetricFamily]) -> Vec<Self> {
-        let mut rows: Vec<Self> = families.iter().map(Self::new).collect();
+    pub(crate) fn biggest_first(families: &[Arc<MetricFamily>]) -> Vec<Self> {
+        let mut rows: Vec<Self> = families.iter().map(|family| Self::new(family)).collect();
         rows.sort_by(|a, b| (Reverse(a.series), &a.name).cmp(&(Reverse(b.series), &b.name)));
         rows
     }

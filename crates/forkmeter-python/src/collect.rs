@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use forkmeter_core::fork;
+use forkmeter_core::{MetricFamily, fork};
 use forkmeter_shm::ShmStore;
 use forkmeter_shm::reader::DirectoryReader;
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ pub(crate) fn collect_store(
     created_samples: bool,
 ) -> (Vec<NativeFamily>, Vec<String>) {
     shared::publish_waiting(py);
-    let collected = py.detach(|| shared::store().collect_with(created_samples));
+    let collected = py.detach(|| shared::store().collect_shared(created_samples));
     (
         collected.families.into_iter().map(Into::into).collect(),
         collected.errors,
@@ -60,7 +60,7 @@ pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFami
 /// Reads what the files of a directory hold.
 #[pyfunction]
 pub(crate) fn read_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
-    let families = py.detach(|| {
+    let families: Vec<Arc<MetricFamily>> = py.detach(|| {
         let _section = fork::enter();
         let reader = reader(path);
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,12 @@ impl From<MetricFamily> for NativeFamily {
     }
 }
 
+impl From<Arc<MetricFamily>> for NativeFamily {
+    fn from(family: Arc<MetricFamily>) -> Self {
+        Self(family)
+    }
+}
+
 impl NativeFamily {
     /// Returns the family.
     pub(crate) fn model(&self) -> &Arc<MetricFamily> {

@@ -104,7 +104,8 @@ pub fn add_to(snapshot: &mut Snapshot, directory: &Path) {
     let merged = merge(found.workers);
     let new = merged
         .into_iter()
-        .filter(|family| !known.contains(&family.name));
+        .filter(|family| !known.contains(&family.name))
+        .map(Arc::new);
     snapshot.families.extend(new);
     snapshot.report.files.extend(found.files);
 }

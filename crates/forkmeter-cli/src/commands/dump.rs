@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use forkmeter_core::{Exemplar, LabelSet, MetricFamily, Sample};
 use forkmeter_shm::published;
@@ -89,8 +90,11 @@ fn warn_of_bad_files(files: &[FileReport]) {
     }
 }
 
-fn json(families: &[MetricFamily]) -> Result<Vec<u8>, Error> {
-    let families = families.iter().map(JsonFamily::new).collect();
+fn json(families: &[Arc<MetricFamily>]) -> Result<Vec<u8>, Error> {
+    let families = families
+        .iter()
+        .map(|family| JsonFamily::new(family))
+        .collect();
     let mut text =
         serde_json::to_vec(&JsonDump { families }).map_err(|e| Error::Encode(e.into()))?;
     text.push(b'\n');
@@ -201,7 +205,8 @@ mod tests {
                 value,
             ));
         }
-        let value: serde_json::Value = serde_json::from_slice(&json(&[family]).unwrap()).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_slice(&json(&[Arc::new(family)]).unwrap()).unwrap();
         let samples = value["families"][0]["samples"].as_array().unwrap();
         let values: Vec<_> = samples
             .iter()

@@ -26,7 +26,7 @@ pub(crate) struct Scrape {
     /// The directories, in the order of the command line; their families have moved to `families`.
     pub(crate) directories: Vec<DirectoryRead>,
     /// The families of all directories, then the exporter's own.
-    pub(crate) families: Vec<MetricFamily>,
+    pub(crate) families: Vec<Arc<MetricFamily>>,
     /// How many of `families` come from directories.
     pub(crate) merged_families: usize,
     /// What was left out because directories contradict each other.

@@ -1,5 +1,7 @@
 //! What the exporter says of itself and of the directories.
 
+use std::sync::Arc;
+
 use forkmeter_core::{LabelSet, MetricFamily, MetricType, Sample};
 use forkmeter_shm::reader::{FileState, Report};
 
@@ -200,7 +202,7 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 
 /// Appends the exporter's families, by name.
 pub(crate) fn append(
-    families: &mut Vec<MetricFamily>,
+    families: &mut Vec<Arc<MetricFamily>>,
     directories: &[DirectoryRead],
     conflicts: &[Conflict],
 ) {
@@ -210,12 +212,12 @@ pub(crate) fn append(
     };
     for own in &ALL {
         let samples = (own.samples)(&facts).into_iter();
-        families.push(MetricFamily {
+        families.push(Arc::new(MetricFamily {
             unit: own.unit.into(),
             samples: samples
                 .map(|(labels, value)| Sample::new(own.sample, labels, value))
                 .collect(),
             ..MetricFamily::new(own.family, own.help, own.kind)
-        });
+        }));
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Source {
     /// The labels that every series gets.
     pub(crate) labels: LabelSet,
     /// The families.
-    pub(crate) families: Vec<MetricFamily>,
+    pub(crate) families: Vec<Arc<MetricFamily>>,
 }
 
 /// Says that something of one source was left out, so that the exposition stays valid.
@@ -58,7 +58,7 @@ impl Reason {
 pub(crate) fn union(
     sources: Vec<Source>,
     reserved: impl Fn(&str) -> bool,
-) -> (Vec<MetricFamily>, Vec<Conflict>) {
+) -> (Vec<Arc<MetricFamily>>, Vec<Conflict>) {
     let mut union = Union {
         several: sources.len() > 1,
         ..Union::default()
@@ -66,8 +66,11 @@ pub(crate) fn union(
     let labels: Vec<LabelSet> = sources.iter().map(|source| source.labels.clone()).collect();
     for (index, source) in sources.into_iter().enumerate() {
         for mut family in source.families {
-            for sample in &mut family.samples {
-                relabel(sample, &source.labels);
+            if !source.labels.is_empty() {
+                // Copies the family, which is the reader's as well.
+                for sample in &mut Arc::make_mut(&mut family).samples {
+                    relabel(sample, &source.labels);
+                }
             }
             if claims(&family).iter().any(|name| reserved(name)) {
                 union.conflict(index, &family.name, Reason::Name, family.samples.len());
@@ -82,7 +85,7 @@ pub(crate) fn union(
 #[derive(Default)]
 struct Union {
     several: bool,
-    families: Vec<MetricFamily>,
+    families: Vec<Arc<MetricFamily>>,
     /// By family: the sources that gave it samples.
     origins: Vec<Vec<usize>>,
     /// By exposed name, a family's own included: the family.
@@ -100,7 +103,7 @@ impl Union {
         });
     }
 
-    fn add(&mut self, source: usize, mut family: MetricFamily, labels: &[LabelSet]) {
+    fn add(&mut self, source: usize, mut family: Arc<MetricFamily>, labels: &[LabelSet]) {
         if !self.several {
             self.families.push(family);
             return;
@@ -134,15 +137,16 @@ impl Union {
             .iter()
             .filter(|&&origin| !told_apart(&labels[origin], &labels[source]));
         if rivals.count() > 0 {
-            let left_out = drop_known_series(&self.families[index], &mut family);
+            let left_out = drop_known_series(&self.families[index], Arc::make_mut(&mut family));
             if left_out > 0 {
                 self.conflict(source, &family.name, Reason::Duplicate, left_out);
             }
         }
         self.claim(claims, index);
         self.origins[index].push(source);
-        let merged = &mut self.families[index];
-        merged.samples.append(&mut family.samples);
+        let family = Arc::unwrap_or_clone(family);
+        let merged = Arc::make_mut(&mut self.families[index]);
+        merged.samples.extend(family.samples);
         if merged.unit.is_empty() {
             merged.unit = family.unit;
         }
@@ -168,9 +172,6 @@ fn claims(family: &MetricFamily) -> Vec<Arc<str>> {
 
 /// Adds `labels`; a label of the sample that is in the way is renamed as Prometheus does on a scrape.
 fn relabel(sample: &mut Sample, labels: &LabelSet) {
-    if labels.is_empty() {
-        return;
-    }
     let mut pairs: Vec<(Arc<str>, Arc<str>)> =
         Vec::with_capacity(sample.labels.len() + labels.len());
     for (name, value) in sample.labels.iter_shared() {
@@ -230,11 +231,11 @@ mod tests {
     fn source(labels: &[(&str, &str)], families: Vec<MetricFamily>) -> Source {
         Source {
             labels: LabelSet::from_pairs(labels.iter().copied()),
-            families,
+            families: families.into_iter().map(Arc::new).collect(),
         }
     }
 
-    fn show(families: &[MetricFamily]) -> Vec<String> {
+    fn show(families: &[Arc<MetricFamily>]) -> Vec<String> {
         let samples = families.iter().flat_map(|family| &family.samples);
         let text = |sample: &Sample| {
             let labels: Vec<_> = sample

@@ -33,7 +33,8 @@ enum Origin {
 /// Holds the merged numbers and the families that show them.
 #[derive(Debug, Default)]
 pub(super) struct Exposed {
-    pub(super) families: Vec<MetricFamily>,
+    /// Shared with whoever still holds what an earlier read gave, and copied before they change where that is so.
+    pub(super) families: Vec<Arc<MetricFamily>>,
     /// The number of series that are exposed.
     pub(super) series: usize,
     origins: Vec<Origin>,
@@ -159,7 +160,7 @@ impl Exposed {
                     self.push(&mut family, created, Origin::Created(*index));
                 }
             }
-            self.families.push(family);
+            self.families.push(Arc::new(family));
         }
         self.make_declared(plan, meta);
     }
@@ -191,7 +192,7 @@ impl Exposed {
             }
             self.origins
                 .extend(family.samples.iter().map(|_| Origin::Fixed));
-            self.families.push(family);
+            self.families.push(Arc::new(family));
         }
     }
 
@@ -249,13 +250,13 @@ impl Exposed {
 
     fn fill(&mut self) {
         for (family, sample) in self.with_exemplar.drain(..) {
-            self.families[family].samples[sample].exemplar = None;
+            Arc::make_mut(&mut self.families[family]).samples[sample].exemplar = None;
         }
         let mut count = 0.0;
         let samples = self
             .families
             .iter_mut()
-            .flat_map(|family| &mut family.samples);
+            .flat_map(|family| &mut Arc::make_mut(family).samples);
         for (sample, origin) in samples.zip(&self.origins) {
             let cell = |cell: u32| self.cells[cell as usize].value();
             sample.value = match *origin {
@@ -284,7 +285,7 @@ impl Exposed {
         let Some((family, sample)) = place.filter(|_| cell != SKIPPED) else {
             return;
         };
-        self.families[family].samples[sample].exemplar = Some(exemplar);
+        Arc::make_mut(&mut self.families[family]).samples[sample].exemplar = Some(exemplar);
         self.with_exemplar.push((family, sample));
     }
 }

@@ -90,7 +90,7 @@ pub struct DirectoryReader {
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The merged families.
-    pub families: &'a [MetricFamily],
+    pub families: &'a [Arc<MetricFamily>],
     /// What was found on the way.
     pub report: &'a Report,
 }
@@ -98,8 +98,8 @@ pub struct View<'a> {
 /// Holds what one read of a directory gave.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// The merged families.
-    pub families: Vec<MetricFamily>,
+    /// The merged families. They are the reader's own, which copies those that somebody holds at its next read.
+    pub families: Vec<Arc<MetricFamily>>,
     /// What was found on the way.
     pub report: Report,
 }
@@ -158,7 +158,7 @@ impl DirectoryReader {
         &self.path
     }
 
-    /// Reads the directory as it is now and returns copies. Never fails as a whole: what cannot be read is
+    /// Reads the directory as it is now and returns what it found. Never fails as a whole: what cannot be read is
     /// named in the report.
     pub fn read(&mut self) -> Snapshot {
         let view = self.refresh();

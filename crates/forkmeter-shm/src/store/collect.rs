@@ -6,13 +6,23 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use forkmeter_core::model::{MergeRule, SeriesView};
-use forkmeter_core::store::Collected;
 use forkmeter_core::{Descriptor, LabelSet, MetricFamily, MetricType, Sample};
 
 use super::Shared;
 use super::self_metrics::{KEPT_SERIES, LastRead};
 use super::series::{InMemory, Series};
 use crate::reader::{DirectoryReader, FileState};
+
+/// Holds what was collected, as [`Collected`](forkmeter_core::store::Collected) does, without a copy of it.
+///
+/// The families are also those of the store, which copies at its next collection what somebody still holds.
+#[derive(Clone, Debug, Default)]
+pub struct CollectedShared {
+    /// The families.
+    pub families: Vec<Arc<MetricFamily>>,
+    /// What could not be read, in words for a log.
+    pub errors: Vec<String>,
+}
 
 /// How often a collection begins anew.
 const MAX_TRIES: u32 = 10;
@@ -22,7 +32,7 @@ impl Shared {
     ///
     /// Begins anew where values moved between memory and files meanwhile, which would show them twice or not
     /// at all.
-    pub(super) fn collect(&self, created_samples: bool) -> Collected {
+    pub(super) fn collect(&self, created_samples: bool) -> CollectedShared {
         let mut tries = 1..=MAX_TRIES;
         loop {
             let (mut collected, moves) = self.try_collect(created_samples);
@@ -36,7 +46,7 @@ impl Shared {
     }
 
     /// Returns what was collected, and the number of moves before.
-    fn try_collect(&self, created_samples: bool) -> (Collected, u64) {
+    fn try_collect(&self, created_samples: bool) -> (CollectedShared, u64) {
         let (path, descriptors, in_memory, error, moves) = {
             let mut state = self.lock();
             state.refresh(&self.options);
@@ -53,7 +63,7 @@ impl Shared {
             let path = state.directory_path().or_else(|| state.readable_place());
             (path, descriptors, in_memory, error, state.moves())
         };
-        let mut collected = Collected::default();
+        let mut collected = CollectedShared::default();
         if let Some(path) = path {
             let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
             let reader = match reader.as_mut() {
@@ -87,7 +97,9 @@ impl Shared {
             });
         }
         if error.is_some() {
-            collected.families.push(kept_series(in_memory.len()));
+            collected
+                .families
+                .push(Arc::new(kept_series(in_memory.len())));
         }
         collected.errors.extend(error);
         add_in_memory(
@@ -115,7 +127,7 @@ fn kept_series(count: usize) -> MetricFamily {
 
 /// Adds families that the directory lacks, and series whose values are in memory, to what was read.
 fn add_in_memory(
-    families: &mut Vec<MetricFamily>,
+    families: &mut Vec<Arc<MetricFamily>>,
     descriptors: &[Arc<Descriptor>],
     in_memory: &[Arc<Series>],
     created_samples: bool,
@@ -129,7 +141,7 @@ fn add_in_memory(
         by_name
             .entry(Arc::clone(&descriptor.name))
             .or_insert_with(|| {
-                families.push(descriptor.family());
+                families.push(Arc::new(descriptor.family()));
                 families.len() - 1
             });
     }
@@ -138,7 +150,7 @@ fn add_in_memory(
         let Some(index) = by_name.get(&series.descriptor.name) else {
             continue;
         };
-        let family = &mut families[*index];
+        let family = Arc::make_mut(&mut families[*index]);
         let created = created_samples.then(|| series.kept_created_seconds());
         let view = SeriesView {
             labels: series.labels.clone(),

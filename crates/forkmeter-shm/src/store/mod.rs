@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use forkmeter_core::store::{Clock, Collected, Slots, Store};
 use forkmeter_core::{Descriptor, LabelSet, MetricFamily, fork};
 
+pub use self::collect::CollectedShared;
 use self::hints::Hints;
 use self::self_metrics::LastRead;
 use self::state::State;
@@ -148,8 +149,8 @@ impl ShmStore {
         self.shared.lock().directory_path()
     }
 
-    /// As [`Store::collect`], with `_created` samples as the caller wants them.
-    pub fn collect_with(&self, created_samples: bool) -> Collected {
+    /// As [`Store::collect`], with `_created` samples as the caller wants them, and without a copy of the families.
+    pub fn collect_shared(&self, created_samples: bool) -> CollectedShared {
         let _section = fork::enter();
         self.shared.collect(created_samples)
     }
@@ -205,6 +206,11 @@ impl Store for ShmStore {
     }
 
     fn collect(&self) -> Collected {
-        self.collect_with(self.shared.options.created_samples)
+        let CollectedShared { families, errors } =
+            self.collect_shared(self.shared.options.created_samples);
+        Collected {
+            families: families.into_iter().map(Arc::unwrap_or_clone).collect(),
+            errors,
+        }
     }
 }

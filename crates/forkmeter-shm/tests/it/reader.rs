@@ -1,6 +1,7 @@
 //! What a read of the official client's files gives: the numbers of the official collector, in its order.
 
 use std::fs;
+use std::sync::Arc;
 
 use forkmeter_core::store::Store;
 use forkmeter_core::{MetricType, MultiprocessMode};
@@ -143,6 +144,29 @@ fn a_most_recent_gauge_that_was_never_set_has_no_sample() {
     );
     SegmentBytes::official().gauge("g", 4.0, 1.0).write(&path);
     assert_eq!(samples(&reader.read().families), ["g{} 4.0"]);
+}
+
+#[test]
+fn a_read_copies_only_what_is_still_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |value| {
+        let path = directory.path().join("counter_1.db");
+        SegmentBytes::official().counter("a", value).write(path);
+    };
+    let mut reader = DirectoryReader::new(directory.path());
+    write(1.0);
+    let first = reader.read().families;
+    write(2.0);
+    let second = reader.read().families;
+    assert_eq!(samples(&first), ["a_total{} 1.0"]);
+    assert_eq!(samples(&second), ["a_total{} 2.0"]);
+    assert!(!Arc::ptr_eq(&first[0], &second[0]));
+    let address = Arc::as_ptr(&second[0]);
+    drop(second);
+    write(3.0);
+    let third = reader.read().families;
+    assert_eq!(samples(&third), ["a_total{} 3.0"]);
+    assert_eq!(Arc::as_ptr(&third[0]), address);
 }
 
 #[test]

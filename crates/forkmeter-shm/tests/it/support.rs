@@ -1,5 +1,6 @@
 //! Makes segments and looks at what a reader made of them.
 
+use std::borrow::Borrow;
 use std::fs;
 use std::path::Path;
 
@@ -76,8 +77,8 @@ impl SegmentBytes {
 }
 
 /// Returns every sample as `name{labels} value`, in order.
-pub(crate) fn samples(families: &[MetricFamily]) -> Vec<String> {
-    let samples = families.iter().flat_map(|family| &family.samples);
+pub(crate) fn samples(families: &[impl Borrow<MetricFamily>]) -> Vec<String> {
+    let samples = families.iter().flat_map(|family| &family.borrow().samples);
     let line = |sample: &forkmeter_core::Sample| {
         let labels = sample
             .labels
