@@ -1,10 +1,9 @@
 //! The store of a single process: values in its own memory.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Clock, Collected, Slots, Store};
+use super::{Clock, Collected, SeriesHandle, SeriesTable, Slots, Store};
 use crate::fork;
 use crate::model::{
     Descriptor, Exemplar, LabelSet, MetricFamily, MetricType, SeriesView, Timestamp,
@@ -32,14 +31,9 @@ struct HeapFamily {
     descriptor: Arc<Descriptor>,
     /// Withdrawn families are kept, since they may be declared again, but not exposed.
     withdrawn: bool,
-    /// The number of a series, by its label values.
-    numbers: HashMap<LabelValues, u64>,
-    /// Series by number, which is their order.
-    series: BTreeMap<u64, (LabelValues, Arc<HeapSeries>)>,
-    next_number: u64,
+    /// One, unless declarations of one name differ in their buckets or label names.
+    tables: Vec<Arc<SeriesTable>>,
 }
-
-type LabelValues = Arc<[Arc<str>]>;
 
 impl HeapStore {
     /// Makes an empty store that stamps new series and exemplars with `clock`.
@@ -69,10 +63,14 @@ impl HeapStore {
         f(&mut families.in_order[position])
     }
 
-    fn series_of(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<HeapSeries> {
-        self.change(descriptor, |family| {
+    fn series_of(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> HeapSeries {
+        let handle = self.change(descriptor, |family| {
             family.series_of(descriptor, label_values, self.clock)
-        })
+        });
+        HeapSeries {
+            handle,
+            clock: self.clock,
+        }
     }
 }
 
@@ -103,30 +101,27 @@ impl Store for HeapStore {
     }
 
     fn intern(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<dyn Slots> {
-        self.series_of(descriptor, label_values)
+        Arc::new(self.series_of(descriptor, label_values))
     }
 
     fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
-        let key = key(label_values);
-        self.change(descriptor, |family| {
-            let number = family.numbers.remove(&key);
-            number.is_some_and(|number| family.series.remove(&number).is_some())
-        })
+        self.change(descriptor, |family| family.remove(label_values))
     }
 
     fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+        let mut all = Vec::new();
         self.change(descriptor, |family| {
-            family
-                .series
-                .values()
-                .map(|(values, _)| (**values).into())
-                .collect()
-        })
+            for table in &family.tables {
+                table.for_each(|series| all.push(series.label_values().map(Arc::from).collect()));
+            }
+        });
+        all
     }
 
     fn set_info(&self, descriptor: &Arc<Descriptor>, label_values: &[&str], facts: LabelSet) {
         self.series_of(descriptor, label_values)
-            .change_extras(|extras| extras.info = Some(facts));
+            .handle
+            .set_facts(facts);
     }
 
     fn collect(&self) -> Collected {
@@ -143,18 +138,12 @@ impl Store for HeapStore {
     }
 }
 
-fn key(label_values: &[&str]) -> LabelValues {
-    label_values.iter().map(|value| Arc::from(*value)).collect()
-}
-
 impl HeapFamily {
     fn new(descriptor: &Arc<Descriptor>) -> Self {
         Self {
             descriptor: Arc::clone(descriptor),
             withdrawn: false,
-            numbers: HashMap::new(),
-            series: BTreeMap::new(),
-            next_number: 0,
+            tables: vec![table_for(descriptor)],
         }
     }
 
@@ -163,150 +152,110 @@ impl HeapFamily {
         descriptor: &Descriptor,
         label_values: &[&str],
         clock: Clock,
-    ) -> Arc<HeapSeries> {
-        let key = key(label_values);
+    ) -> SeriesHandle {
         // Two declarations of one name may differ in their buckets: nobody gets fewer cells than declared.
-        let cells = descriptor.slot_count().max(self.descriptor.slot_count());
-        let known = self
-            .numbers
-            .get(&key)
-            .and_then(|number| self.series.get(number));
-        if let Some((_, series)) = known
-            && series.len() >= cells
+        let slot_count = descriptor.slot_count().max(self.descriptor.slot_count());
+        let label_count = label_values.len();
+        if let [table] = &*self.tables
+            && (table.label_count(), table.slot_count()) == (label_count, slot_count)
         {
-            return Arc::clone(series);
+            return table.intern(label_values, clock());
         }
-        let series = Arc::new(HeapSeries::new(cells, clock));
-        let number = self.next_number;
-        self.next_number += 1;
-        if let Some(replaced) = self.numbers.insert(Arc::clone(&key), number) {
-            self.series.remove(&replaced);
+        let with_labels = |table: &&Arc<SeriesTable>| table.label_count() == label_count;
+        let mut tables = self.tables.iter().filter(with_labels);
+        let known = tables.find_map(|table| table.find(label_values));
+        if let Some(known) = known {
+            if known.len() >= slot_count {
+                return known;
+            }
+            known.table().remove(label_values);
         }
-        self.series.insert(number, (key, Arc::clone(&series)));
-        series
+        let is_fit = |table: &&Arc<SeriesTable>| {
+            table.label_count() == label_count && table.slot_count() >= slot_count
+        };
+        let fit = self.tables.iter().find(is_fit).cloned();
+        let table = fit.unwrap_or_else(|| {
+            let table = SeriesTable::new(label_count, slot_count);
+            self.tables.push(Arc::clone(&table));
+            table
+        });
+        table.intern(label_values, clock())
+    }
+
+    fn remove(&mut self, label_values: &[&str]) -> bool {
+        let with_labels = |table: &&Arc<SeriesTable>| table.label_count() == label_values.len();
+        let mut tables = self.tables.iter().filter(with_labels);
+        tables.any(|table| table.remove(label_values))
     }
 
     fn expose(&self, created_samples: bool) -> MetricFamily {
         let descriptor = &self.descriptor;
         let mut family = descriptor.family();
-        for (values, series) in self.series.values() {
-            let labels = descriptor
-                .label_names
-                .iter()
-                .cloned()
-                .zip(values.iter().cloned())
-                .collect();
-            let info = match descriptor.kind {
-                MetricType::Info => Some(series.facts()),
-                _ => None,
-            };
-            let created_seconds = created_samples.then(|| series.created_seconds());
-            descriptor.expose(
-                &SeriesView {
+        for table in &self.tables {
+            table.for_each(|series| {
+                let names = descriptor.label_names.iter().cloned();
+                let labels = names.zip(series.label_values()).collect();
+                let info = (descriptor.kind == MetricType::Info).then(|| series.facts());
+                let created_seconds = created_samples.then(|| series.created_seconds());
+                let view = SeriesView {
                     labels,
                     info,
                     created_seconds,
-                    slots: &**series,
-                },
-                &mut family.samples,
-            );
+                    slots: &series,
+                };
+                descriptor.expose(&view, &mut family.samples);
+            });
         }
         family
     }
 }
 
-/// Holds the cells of one series.
+fn table_for(descriptor: &Descriptor) -> Arc<SeriesTable> {
+    SeriesTable::new(descriptor.label_names.len(), descriptor.slot_count())
+}
+
+/// Is what the store hands out: a series with the clock that stamps its exemplars.
 #[derive(Debug)]
 struct HeapSeries {
-    cells: Box<[AtomicU64]>,
-    created_bits: AtomicU64,
+    handle: SeriesHandle,
     clock: Clock,
-    /// What few series have, so that the others do not pay for it.
-    extras: Mutex<Option<Box<Extras>>>,
-}
-
-#[derive(Debug, Default)]
-struct Extras {
-    exemplars: Vec<Option<Exemplar>>,
-    info: Option<LabelSet>,
-}
-
-impl HeapSeries {
-    fn new(cells: usize, clock: Clock) -> Self {
-        Self {
-            cells: (0..cells).map(|_| AtomicU64::new(0)).collect(),
-            created_bits: AtomicU64::new(clock().to_bits()),
-            clock,
-            extras: Mutex::default(),
-        }
-    }
-
-    fn change_extras(&self, f: impl FnOnce(&mut Extras)) {
-        let _section = fork::enter();
-        let mut extras = self.extras.lock().unwrap_or_else(PoisonError::into_inner);
-        f(extras.get_or_insert_default());
-    }
-
-    fn read_extras<R>(&self, f: impl FnOnce(&Extras) -> Option<R>) -> Option<R> {
-        let _section = fork::enter();
-        let extras = self.extras.lock().unwrap_or_else(PoisonError::into_inner);
-        f(extras.as_deref()?)
-    }
-
-    fn facts(&self) -> LabelSet {
-        self.read_extras(|extras| extras.info.clone())
-            .unwrap_or_default()
-    }
 }
 
 impl Slots for HeapSeries {
     fn len(&self) -> usize {
-        self.cells.len()
+        self.handle.len()
     }
 
     #[inline]
     fn add(&self, index: usize, delta: f64) {
-        super::add_to_cell(&self.cells[index], delta);
+        self.handle.add(index, delta);
     }
 
     #[inline]
     fn set(&self, index: usize, value: f64) {
-        // ORDERING: each cell stands alone; readers need no order between cells.
-        self.cells[index].store(value.to_bits(), Ordering::Relaxed);
+        self.handle.set(index, value);
     }
 
     fn get(&self, index: usize) -> f64 {
-        // ORDERING: as in `set`.
-        f64::from_bits(self.cells[index].load(Ordering::Relaxed))
+        self.handle.get(index)
     }
 
     fn set_exemplar(&self, index: usize, mut exemplar: Exemplar) {
         exemplar
             .timestamp
             .get_or_insert_with(|| Timestamp::Seconds((self.clock)()));
-        self.change_extras(|extras| {
-            extras.exemplars.resize(self.cells.len(), None);
-            extras.exemplars[index] = Some(exemplar);
-        });
+        self.handle.set_exemplar(index, exemplar);
     }
 
     fn exemplar(&self, index: usize) -> Option<Exemplar> {
-        self.read_extras(|extras| extras.exemplars.get(index).cloned().flatten())
+        self.handle.exemplar(index)
     }
 
     fn created_seconds(&self) -> f64 {
-        // ORDERING: as in `set`.
-        f64::from_bits(self.created_bits.load(Ordering::Relaxed))
+        self.handle.created_seconds()
     }
 
     fn reset(&self) {
-        for cell in &self.cells {
-            // ORDERING: as in `set`.
-            cell.store(0, Ordering::Relaxed);
-        }
-        // ORDERING: as in `set`.
-        self.created_bits
-            .store((self.clock)().to_bits(), Ordering::Relaxed);
-        self.change_extras(|extras| extras.exemplars.clear());
+        self.handle.reset((self.clock)());
     }
 }

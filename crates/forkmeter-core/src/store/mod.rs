@@ -5,11 +5,13 @@
 //! one suite in `testkit/store_suite`.
 
 mod heap;
+mod table;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use heap::HeapStore;
+pub use table::{LabelValues, SeriesEntry, SeriesHandle, SeriesId, SeriesTable};
 
 use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily};
 

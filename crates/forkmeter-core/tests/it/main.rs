@@ -21,3 +21,4 @@ mod oracle;
 mod parse;
 mod registry;
 mod support;
+mod table;
