@@ -9,6 +9,8 @@ mod table;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 pub use heap::HeapStore;
 pub use table::{LabelValues, SeriesEntry, SeriesHandle, SeriesId, SeriesTable};
@@ -105,12 +107,33 @@ pub struct Collected {
 
 /// Adds to a float that is kept as bits in an atomic cell; both stores count with it.
 #[inline]
-pub fn add_to_cell(cell: &std::sync::atomic::AtomicU64, delta: f64) {
-    use std::sync::atomic::Ordering::Relaxed;
+pub fn add_to_cell(cell: &AtomicU64, delta: f64) {
     // ORDERING: a cell is a lone number; only its own modification order matters.
-    let mut bits = cell.load(Relaxed);
+    let bits = cell.load(Relaxed);
+    let sum = (f64::from_bits(bits) + delta).to_bits();
+    if let Err(seen) = cell.compare_exchange_weak(bits, sum, Relaxed, Relaxed) {
+        add_to_contended_cell(cell, delta, seen);
+    }
+}
+
+/// Goes on where another thread changed the cell in between.
+///
+/// Waits longer after each failure, so that the thread that has the cache line adds many times before it hands it over:
+/// moving the line takes as long as tens of additions. The wait is bounded and nobody is waited for, so signal
+/// handlers may come here.
+#[cold]
+fn add_to_contended_cell(cell: &AtomicU64, delta: f64, mut bits: u64) {
+    const MAX_PAUSES: u32 = 64;
+    let mut pauses = 8;
     loop {
+        for _ in 0..pauses {
+            std::hint::spin_loop();
+        }
+        pauses = (pauses * 2).min(MAX_PAUSES);
+        // What was seen before the wait is old, so this mostly fails. That is meant: looking first makes it succeed
+        // sooner, and the line changes hands twice as often.
         let sum = (f64::from_bits(bits) + delta).to_bits();
+        // ORDERING: as in `add_to_cell`.
         match cell.compare_exchange_weak(bits, sum, Relaxed, Relaxed) {
             Ok(_) => return,
             Err(seen) => bits = seen,
