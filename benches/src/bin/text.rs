@@ -1,7 +1,7 @@
 //! Times the exposition of many series of one process, forkmeter's and its peers', for `benches/rust.py`.
 //!
-//! Prints a JSON line per comparison, once all sides showed the same values: the case, the peer, and the nanoseconds of
-//! each exposition.
+//! Every value changes before every round, so that nothing is won by keeping numbers. Prints a JSON line per comparison,
+//! once all sides showed the same values: the case, the peer, and the nanoseconds of each exposition.
 #![expect(
     clippy::print_stdout,
     reason = "the results are for the script that runs this"
@@ -19,7 +19,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 
 const SERIES: u32 = 100_000;
-const ROUNDS: usize = 15;
+const ROUNDS: u32 = 15;
 const CASE: &str = "text of 100,000 single-process series, Rust";
 
 #[derive(Clone, Copy, Debug, PartialEq, measured::LabelGroup)]
@@ -49,21 +49,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         .register(&registry)?;
     let measured = Measured::new();
     let other = Family::<OwnedPath, prometheus_client::metrics::counter::Counter>::default();
-    for number in 0..SERIES {
-        let path = format!("/api/v1/items/{number}");
-        let count = u64::from(number % 10_000) + 1;
-        #[expect(clippy::cast_precision_loss, reason = "at most 10,000")]
-        ours.with_label_values([&path]).inc_by(count as f64);
-        measured.requests.inc_by(Path { path: &path }, count);
-        other.get_or_create(&OwnedPath { path }).inc_by(count);
-    }
+    let paths: Vec<String> = (0..SERIES)
+        .map(|number| format!("/api/v1/items/{number}"))
+        .collect();
+    let count = |round: u32| {
+        for (number, path) in (0..).zip(&paths) {
+            let count = if round == 0 {
+                number % 10_000
+            } else {
+                1 + round
+            };
+            ours.with_label_values([path]).inc_by(f64::from(count));
+            let count = u64::from(count);
+            measured.requests.inc_by(Path { path }, count);
+            let path = path.clone();
+            other.get_or_create(&OwnedPath { path }).inc_by(count);
+        }
+    };
+    count(0);
     let mut other_registry = prometheus_client::registry::Registry::default();
-    other_registry.register("requests", "Requests", other);
+    other_registry.register("requests", "Requests", other.clone());
     let mut encoder = BufferedTextEncoder::new();
 
     let mut texts = [const { Vec::new() }; 3];
     let mut taken = [const { Vec::new() }; 3];
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
+        count(round);
         let begin = Instant::now();
         texts[0] = black_box(registry.expose(Format::Text004).body);
         taken[0].push(nanoseconds(begin));

@@ -2,9 +2,13 @@
 #![allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use forkmeter_core::store::SeriesTable;
+use forkmeter_core::encode::Format;
+use forkmeter_core::metric::Counter;
+use forkmeter_core::registry::{Gather, Registry};
+use forkmeter_core::store::{HeapStore, SeriesTable};
 
 /// Counts what is allocated now, and all that ever was.
 struct Counting;
@@ -40,7 +44,13 @@ fn present_bytes() -> usize {
     PRESENT.load(Ordering::Relaxed)
 }
 
+// One test, since the counts are of all threads.
 #[test]
+fn series_and_scrapes_take_what_they_should() {
+    a_labelled_counter_takes_at_most_a_hundred_bytes();
+    a_repeated_scrape_allocates_at_most_twice_its_length();
+}
+
 fn a_labelled_counter_takes_at_most_a_hundred_bytes() {
     let before = present_bytes();
     let table = SeriesTable::new(1, 1);
@@ -50,4 +60,27 @@ fn a_labelled_counter_takes_at_most_a_hundred_bytes() {
     let each = (present_bytes() - before) / SERIES;
     assert_eq!(table.len(), SERIES);
     assert!(each <= 100, "{each} bytes");
+}
+
+fn a_repeated_scrape_allocates_at_most_twice_its_length() {
+    let registry = Registry::new(Arc::new(HeapStore::new(|| 0.0)));
+    let requests = Counter::builder("requests", "").labels(["path"]);
+    let requests = requests.register(&registry).expect("the name is free");
+    let paths: Vec<String> = (0..SERIES).map(|n| format!("/api/v1/items/{n}")).collect();
+    let count = |amount| {
+        for path in &paths {
+            requests.with_label_values([path]).inc_by(amount);
+        }
+    };
+    count(1.0);
+    let first = registry.expose(Format::Text004).body.len();
+    count(99.0);
+    // ORDERING: as in `Counting`.
+    let before = EVER.load(Ordering::Relaxed);
+    let exposition = registry.expose(Format::Text004);
+    // ORDERING: as in `Counting`.
+    let allocated = EVER.load(Ordering::Relaxed) - before;
+    let len = exposition.body.len();
+    assert_eq!(len, first + 2 * SERIES, "each value has two digits more");
+    assert!(allocated <= 2 * len, "{allocated} bytes for {len}");
 }

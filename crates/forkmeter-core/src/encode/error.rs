@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{MetricFamily, MetricType, Sample};
+use crate::model::{MetricFamily, MetricType};
 
 /// Reports the first sample that could not be written as it is; all other samples were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,12 +88,12 @@ pub(super) struct Problems {
 
 impl Problems {
     #[cold]
-    pub(super) fn add(&mut self, kind: EncodeErrorKind, family: &MetricFamily, sample: &Sample) {
+    pub(super) fn add(&mut self, kind: EncodeErrorKind, family: &MetricFamily, sample: &str) {
         self.count += 1;
         self.first.get_or_insert_with(|| EncodeError {
             kind,
             family: (*family.name).into(),
-            sample: (*sample.name).into(),
+            sample: sample.into(),
             others: 0,
         });
     }

@@ -5,14 +5,17 @@
 
 mod error;
 mod escape;
+mod kept;
 mod line;
 mod negotiate;
 mod number;
 mod openmetrics;
+mod sink;
 mod text;
 
 pub use error::{EncodeError, EncodeErrorKind};
 pub use escape::{Escaping, UnknownEscapingError};
+pub(crate) use kept::{ExposedSeries, KeptLines};
 pub use negotiate::{accepts_gzip, negotiate};
 pub use number::{format_value, push_value, write_value};
 
@@ -109,21 +112,95 @@ pub fn encode<'f>(
     format: Format,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let mut problems = Problems::default();
-    match format {
-        Format::Text004 | Format::Text100 { .. } => {
-            let mut lines = LineWriter::new(format.escaping(), Dialect::Text);
-            for family in families {
-                text::encode_family(family, &mut lines, out, &mut problems);
-            }
-        }
-        Format::OpenMetrics100 { escaping } => {
-            let mut lines = LineWriter::new(escaping, Dialect::OpenMetrics);
-            for family in families {
-                openmetrics::encode_family(family, &mut lines, out, &mut problems);
-            }
-            out.extend_from_slice(b"# EOF\n");
+    let mut encoding = Encoding::new(format, out);
+    encoding.families(families);
+    encoding.finish()
+}
+
+/// Is an exposition that is being written, family by family.
+#[derive(Debug)]
+pub struct Encoding<'o> {
+    format: Format,
+    out: &'o mut Vec<u8>,
+    problems: Problems,
+}
+
+impl<'o> Encoding<'o> {
+    /// Starts an exposition, which is appended to `out`.
+    pub fn new(format: Format, out: &'o mut Vec<u8>) -> Self {
+        Self {
+            format,
+            out,
+            problems: Problems::default(),
         }
     }
-    problems.into_result()
+
+    /// Returns the format.
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Returns how many bytes `out` has.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Tells whether `out` is empty.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Appends a family.
+    pub fn family(&mut self, family: &MetricFamily) {
+        self.families([family]);
+    }
+
+    /// Appends families, in their order.
+    pub fn families<'f>(&mut self, families: impl IntoIterator<Item = &'f MetricFamily>) {
+        let Self {
+            format,
+            out,
+            problems,
+        } = self;
+        match format {
+            Format::Text004 | Format::Text100 { .. } => {
+                let mut lines = LineWriter::new(format.escaping(), Dialect::Text);
+                for family in families {
+                    text::encode_family(family, &mut lines, out, problems);
+                }
+            }
+            Format::OpenMetrics100 { escaping } => {
+                let mut lines = LineWriter::new(*escaping, Dialect::OpenMetrics);
+                for family in families {
+                    openmetrics::encode_family(family, &mut lines, out, problems);
+                }
+            }
+        }
+    }
+
+    /// Makes room for at least so many bytes more, where it is known that they come.
+    pub fn reserve(&mut self, len: usize) {
+        self.out.reserve(len);
+    }
+
+    /// Ends the exposition.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`].
+    pub fn finish(self) -> Result<(), EncodeError> {
+        if matches!(self.format, Format::OpenMetrics100 { .. }) {
+            self.out.extend_from_slice(b"# EOF\n");
+        }
+        self.end_without_eof()
+    }
+
+    /// Ends what is only a part of an exposition.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`].
+    pub fn end_without_eof(self) -> Result<(), EncodeError> {
+        self.problems.into_result()
+    }
 }

@@ -5,6 +5,9 @@
 /// How long the text of a float can get: sign, `0.000`, 17 digits.
 const MAX_LEN: usize = 32;
 
+/// How much room [`write_number`] takes.
+pub(super) const NUMBER_ROOM: usize = MAX_LEN + 2;
+
 /// Floats below this that are whole have their exact digits as shortest digits.
 const EXACT_INTEGER_LIMIT: f64 = 9_007_199_254_740_992.0;
 
@@ -43,9 +46,56 @@ pub fn write_value(value: f64, out: &mut String) {
 
 /// Appends `value` to `out` as [`write_value`] does, for callers that write bytes.
 pub fn push_value(value: f64, out: &mut Vec<u8>) {
+    let mut room = [0; NUMBER_ROOM];
+    let len = write_number(value, &mut room);
+    out.extend_from_slice(&room[..len]);
+}
+
+/// Writes `value` to the front of `room` as [`write_value`] does, and returns the length; what stands behind it in
+/// `room` is lost.
+#[inline]
+pub(super) fn write_number(value: f64, room: &mut [u8; NUMBER_ROOM]) -> usize {
+    // Whole numbers below a million, which most values are, have neither exponent nor shortest digits to look for.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and the comparison below finds what it changed"
+    )]
+    let whole = value as u32;
+    // By bits, since `-0.0` has a sign.
+    if whole < 1_000_000 && f64::from(whole).to_bits() == value.to_bits() {
+        let (digits, len) = eight_digits(whole);
+        room[..8].copy_from_slice(&digits);
+        room[len..len + 2].copy_from_slice(b".0");
+        return len + 2;
+    }
+    write_any_number(value, room)
+}
+
+#[inline(never)]
+fn write_any_number(value: f64, room: &mut [u8; NUMBER_ROOM]) -> usize {
     let mut text = Text::new();
     text.value(value, Style::Exposition);
-    out.extend_from_slice(text.as_bytes());
+    room[..MAX_LEN].copy_from_slice(&text.bytes);
+    text.len
+}
+
+/// Returns the decimal digits of a number below a hundred million without leading zeros, and how many they are.
+///
+/// All digits are found at once, in the bytes of one word: the halves of four digits are split into pairs and the pairs
+/// into digits, each by a multiplication that stands for a division.
+#[inline]
+fn eight_digits(value: u32) -> ([u8; 8], usize) {
+    let halves = u64::from(value / 10_000) | u64::from(value % 10_000) << 32;
+    // 10,486 / 2^20 is 1 / 100 as far as four digits go, and 103 / 2^10 is 1 / 10 as far as two go.
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - 100 * hundreds) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | (pairs - 10 * tens) << 8;
+    // The first digit is the lowest byte. A zero has one digit.
+    let zeros = (digits.trailing_zeros() / 8).min(7);
+    let text = (digits | 0x3030_3030_3030_3030) >> (8 * zeros);
+    (text.to_le_bytes(), 8 - zeros as usize)
 }
 
 /// Appends `value` to `out` as Python's `repr` does; infinities are `inf` and `-inf`, NaN is `nan`.
@@ -307,6 +357,20 @@ mod tests {
             assert_eq!(format_value(value), expected);
         }
         assert_eq!(format_value(-f64::NAN), "NaN");
+    }
+
+    #[test]
+    fn whole_numbers_have_all_their_digits() {
+        let all = (0..20_000).chain((0..1_000_100).step_by(97));
+        for whole in all.chain([99_999, 100_000, 999_999, 1_000_000, 1_000_001]) {
+            let mut text = Text::new();
+            text.value(f64::from(whole), Style::Exposition);
+            let mut out = Vec::new();
+            push_value(f64::from(whole), &mut out);
+            assert_eq!(out, text.as_bytes());
+            let (digits, len) = eight_digits(whole * 99);
+            assert_eq!(digits[..len], *(whole * 99).to_string().as_bytes());
+        }
     }
 
     #[test]

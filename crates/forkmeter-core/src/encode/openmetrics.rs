@@ -1,7 +1,7 @@
 //! OpenMetrics 1.0.
 
 use super::error::{EncodeErrorKind, Problems};
-use super::escape::{push_label_name, push_metric_name, push_quoted_text};
+use super::escape::{Escaping, push_label_name, push_metric_name, push_quoted_text};
 use super::line::LineWriter;
 use super::number::{push_integer, push_python_repr, push_value};
 use crate::model::{Exemplar, MetricFamily, MetricType, Sample, Timestamp, is_legacy_label_name};
@@ -27,10 +27,16 @@ pub(super) fn encode_family<'f>(
         if let Some(timestamp) = sample.timestamp
             && !push_timestamp(timestamp, out)
         {
-            problems.add(EncodeErrorKind::TimestampOutOfRange, family, sample);
+            problems.add(EncodeErrorKind::TimestampOutOfRange, family, &sample.name);
         }
         if let Some(exemplar) = &sample.exemplar {
-            push_exemplar(exemplar, family, sample, lines, out, problems);
+            let family_type = family.kind;
+            if !can_have_exemplar(family, sample) {
+                let kind = EncodeErrorKind::ExemplarNotAllowed { family_type };
+                problems.add(kind, family, &sample.name);
+            } else if !push_exemplar(exemplar, lines.escaping(), out) {
+                problems.add(EncodeErrorKind::TimestampOutOfRange, family, &sample.name);
+            }
         }
         out.push(b'\n');
     }
@@ -54,24 +60,9 @@ fn push_unit(unit: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends an exemplar; tells whether its timestamp could be written, where it has one.
 #[cold]
-fn push_exemplar(
-    exemplar: &Exemplar,
-    family: &MetricFamily,
-    sample: &Sample,
-    lines: &LineWriter<'_>,
-    out: &mut Vec<u8>,
-    problems: &mut Problems,
-) {
-    if !can_have_exemplar(family, sample) {
-        let family_type = family.kind;
-        problems.add(
-            EncodeErrorKind::ExemplarNotAllowed { family_type },
-            family,
-            sample,
-        );
-        return;
-    }
+pub(super) fn push_exemplar(exemplar: &Exemplar, escaping: Escaping, out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(b" # {");
     for (index, (name, value)) in exemplar.labels.iter().enumerate() {
         if index > 0 {
@@ -81,7 +72,7 @@ fn push_exemplar(
             // Even under `Escaping::Dots` and `Escaping::Values`, as the official client does.
             out.extend_from_slice(name.as_bytes());
         } else {
-            push_label_name(name, lines.escaping(), out);
+            push_label_name(name, escaping, out);
         }
         out.extend_from_slice(b"=\"");
         push_quoted_text(value, out);
@@ -89,11 +80,9 @@ fn push_exemplar(
     }
     out.extend_from_slice(b"} ");
     push_value(exemplar.value, out);
-    if let Some(timestamp) = exemplar.timestamp
-        && !push_timestamp(timestamp, out)
-    {
-        problems.add(EncodeErrorKind::TimestampOutOfRange, family, sample);
-    }
+    exemplar
+        .timestamp
+        .is_none_or(|timestamp| push_timestamp(timestamp, out))
 }
 
 fn can_have_exemplar(family: &MetricFamily, sample: &Sample) -> bool {

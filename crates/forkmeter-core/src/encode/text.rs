@@ -1,7 +1,7 @@
 //! The text format, 0.0.4 and 1.0.0.
 
 use super::error::{EncodeErrorKind, Problems};
-use super::escape::{push_help_text, push_metric_name};
+use super::escape::{Escaping, push_help_text, push_metric_name};
 use super::line::LineWriter;
 use super::number::{push_integer, push_value};
 use crate::model::{MetricFamily, MetricType, Sample, Timestamp};
@@ -23,7 +23,7 @@ pub(super) fn encode_family<'f>(
         MetricType::Summary => ("", "summary"),
         MetricType::Unknown => ("", "untyped"),
     };
-    push_metadata(family, suffix, kind, lines, out);
+    push_metadata(family, suffix, kind, lines.escaping(), out);
     let mut is_present = [false; OPENMETRICS_ONLY.len()];
     let mut name: &str = "";
     let mut own_family = None;
@@ -42,7 +42,7 @@ pub(super) fn encode_family<'f>(
         if !is_present[index] {
             continue;
         }
-        push_metadata(family, suffix, "gauge", lines, out);
+        push_metadata(family, suffix, "gauge", lines.escaping(), out);
         for sample in &family.samples {
             if family_of_its_own(family, sample) == Some(index) {
                 push_sample(family, sample, lines, out, problems);
@@ -56,20 +56,20 @@ fn family_of_its_own(family: &MetricFamily, sample: &Sample) -> Option<usize> {
     OPENMETRICS_ONLY.iter().position(|own| *own == suffix)
 }
 
-fn push_metadata(
+pub(super) fn push_metadata(
     family: &MetricFamily,
     suffix: &str,
     kind: &str,
-    lines: &LineWriter<'_>,
+    escaping: Escaping,
     out: &mut Vec<u8>,
 ) {
     let name = format!("{}{suffix}", family.name);
     out.extend_from_slice(b"# HELP ");
-    push_metric_name(&name, lines.escaping(), out);
+    push_metric_name(&name, escaping, out);
     out.push(b' ');
     push_help_text(&family.help, out);
     out.extend_from_slice(b"\n# TYPE ");
-    push_metric_name(&name, lines.escaping(), out);
+    push_metric_name(&name, escaping, out);
     out.push(b' ');
     out.extend_from_slice(kind.as_bytes());
     out.push(b'\n');
@@ -87,7 +87,7 @@ fn push_sample<'f>(
     if let Some(timestamp) = sample.timestamp
         && !push_milliseconds(timestamp, out)
     {
-        problems.add(EncodeErrorKind::TimestampOutOfRange, family, sample);
+        problems.add(EncodeErrorKind::TimestampOutOfRange, family, &sample.name);
     }
     out.push(b'\n');
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{Collector, Registry, RestrictedRegistry, State, What, target_info_family};
-use crate::encode::{Format, encode};
+use crate::encode::{Encoding, Format, encode};
 use crate::model::{LabelSet, MetricFamily, Sample};
 use crate::store::Collected;
 
@@ -51,6 +51,11 @@ impl Gather for Registry {
     fn gather(&self) -> Collected {
         Registry::gather(self)
     }
+
+    /// As for any, but the store writes its families itself, which need not be made into samples for it.
+    fn expose(&self, format: Format) -> Exposition {
+        expose(self, format)
+    }
 }
 
 impl Gather for RestrictedRegistry {
@@ -83,7 +88,7 @@ pub(super) fn gather(registry: &Registry, wanted: Option<&HashSet<Box<str>>>) ->
     if !collectors.is_empty() {
         let mut sum = Sum::new(result);
         for collector in &collectors {
-            sum.ask(&**collector, &registry.const_labels);
+            sum.add_answer(ask(&**collector), &registry.const_labels);
         }
         result = sum.result;
     }
@@ -94,6 +99,87 @@ pub(super) fn gather(registry: &Registry, wanted: Option<&HashSet<Box<str>>>) ->
             .collect();
     }
     result
+}
+
+/// Encodes what [`gather`] returns for all names.
+fn expose(registry: &Registry, format: Format) -> Exposition {
+    let (collectors, hidden, target_info) = registry.locked(|state| {
+        (
+            collectors(state, None),
+            state.hidden.clone(),
+            state.target_info.clone(),
+        )
+    });
+    let target_info = (!target_info.is_empty()).then(|| target_info_family(target_info));
+    let mut names: HashSet<Arc<str>> = target_info.iter().map(|f| Arc::clone(&f.name)).collect();
+    let mut body = Vec::new();
+    let mut encoding = Encoding::new(format, &mut body);
+    encoding.families(&target_info);
+    let mut is_visible = |name: &Arc<str>| {
+        let is_visible = !hidden.contains(name);
+        if is_visible && !collectors.is_empty() {
+            names.insert(Arc::clone(name));
+        }
+        is_visible
+    };
+    let mut errors = registry.store.encode_into(&mut is_visible, &mut encoding);
+    let answers: Vec<_> = collectors.iter().map(|one| ask(&**one)).collect();
+    let mut collected = answers.iter().flatten().flatten();
+    if collected.any(|family| names.contains(&family.name)) {
+        // The samples of both stand together, so those of the store are needed as samples after all.
+        body.clear();
+        encoding = Encoding::new(format, &mut body);
+        let Collected {
+            families,
+            errors: again,
+        } = registry.store.collect();
+        errors = again;
+        let visible = families.into_iter().filter(|f| !hidden.contains(&f.name));
+        let families = target_info.into_iter().chain(visible).collect();
+        let base = Collected { families, errors };
+        errors = add_answers(base, answers, registry, &mut encoding);
+    } else if !answers.is_empty() {
+        let base = Collected {
+            families: Vec::new(),
+            errors,
+        };
+        errors = add_answers(base, answers, registry, &mut encoding);
+    }
+    if let Err(error) = encoding.finish() {
+        errors.push(error.to_string());
+    }
+    Exposition {
+        content_type: format.content_type(),
+        body,
+        errors,
+    }
+}
+
+/// Encodes the sum of the families that are there and collectors' answers, and returns all errors.
+fn add_answers(
+    base: Collected,
+    answers: Vec<Answer>,
+    registry: &Registry,
+    encoding: &mut Encoding<'_>,
+) -> Vec<String> {
+    let mut sum = Sum::new(base);
+    for answer in answers {
+        sum.add_answer(answer, &registry.const_labels);
+    }
+    encoding.families(&sum.result.families);
+    sum.result.errors
+}
+
+/// Is what a collector yielded, or how it panicked.
+type Answer = std::result::Result<Vec<MetricFamily>, String>;
+
+fn ask(collector: &dyn Collector) -> Answer {
+    catch_unwind(AssertUnwindSafe(|| collector.collect())).map_err(|payload| {
+        let cause = payload.downcast_ref::<&str>().copied();
+        let cause = cause.or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
+        let cause = cause.unwrap_or("of unknown cause");
+        format!("collector {collector:?} panicked: {cause}")
+    })
 }
 
 fn collectors(state: &State, wanted: Option<&HashSet<Box<str>>>) -> Vec<Arc<dyn Collector>> {
@@ -130,19 +216,12 @@ impl Sum {
         }
     }
 
-    fn ask(&mut self, collector: &dyn Collector, const_labels: &LabelSet) {
-        match catch_unwind(AssertUnwindSafe(|| collector.collect())) {
+    fn add_answer(&mut self, answer: Answer, const_labels: &LabelSet) {
+        match answer {
             Ok(families) => families
                 .into_iter()
                 .for_each(|family| self.add(family, const_labels)),
-            Err(payload) => {
-                let cause = payload.downcast_ref::<&str>().copied();
-                let cause = cause.or_else(|| payload.downcast_ref::<String>().map(|s| &**s));
-                let cause = cause.unwrap_or("of unknown cause");
-                self.result
-                    .errors
-                    .push(format!("collector {collector:?} panicked: {cause}"));
-            }
+            Err(text) => self.result.errors.push(text),
         }
     }
 

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Clock, Collected, SeriesHandle, SeriesTable, Slots, Store};
+use crate::encode::Encoding;
 use crate::fork;
-use crate::model::{
-    Descriptor, Exemplar, LabelSet, MetricFamily, MetricType, SeriesView, Timestamp,
-};
+use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily, Timestamp};
 
 /// Keeps values in the memory of this process.
 ///
@@ -136,6 +135,21 @@ impl Store for HeapStore {
             errors: Vec::new(),
         }
     }
+
+    fn encode_into(
+        &self,
+        is_visible: &mut dyn FnMut(&Arc<str>) -> bool,
+        encoding: &mut Encoding<'_>,
+    ) -> Vec<String> {
+        let _section = fork::enter();
+        let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
+        for family in families.in_order.iter().filter(|family| !family.withdrawn) {
+            if is_visible(&family.descriptor.name) {
+                family.encode_into(self.created_samples, encoding);
+            }
+        }
+        Vec::new()
+    }
 }
 
 impl HeapFamily {
@@ -189,24 +203,21 @@ impl HeapFamily {
     }
 
     fn expose(&self, created_samples: bool) -> MetricFamily {
-        let descriptor = &self.descriptor;
-        let mut family = descriptor.family();
-        for table in &self.tables {
-            table.for_each(|series| {
-                let names = descriptor.label_names.iter().cloned();
-                let labels = names.zip(series.label_values()).collect();
-                let info = (descriptor.kind == MetricType::Info).then(|| series.facts());
-                let created_seconds = created_samples.then(|| series.created_seconds());
-                let view = SeriesView {
-                    labels,
-                    info,
-                    created_seconds,
-                    slots: &series,
-                };
-                descriptor.expose(&view, &mut family.samples);
-            });
-        }
+        let mut tables = self.tables.iter();
+        let table = |table: &Arc<SeriesTable>| table.family(&self.descriptor, created_samples);
+        let first = tables.next().map(table);
+        let mut family = first.unwrap_or_else(|| self.descriptor.family());
         family
+            .samples
+            .extend(tables.flat_map(|other| table(other).samples));
+        family
+    }
+
+    fn encode_into(&self, created_samples: bool, encoding: &mut Encoding<'_>) {
+        match &*self.tables {
+            [table] => table.encode_into(&self.descriptor, created_samples, encoding),
+            _ => encoding.family(&self.expose(created_samples)),
+        }
     }
 }
 

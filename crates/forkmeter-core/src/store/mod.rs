@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub use heap::HeapStore;
 pub use table::{LabelValues, SeriesEntry, SeriesHandle, SeriesId, SeriesTable};
 
+use crate::encode::Encoding;
 use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily};
 
 /// Returns the current Unix time in seconds; handed to stores and registries because this crate reads no clock.
@@ -59,6 +60,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns all families with their samples as one process sees them: the merge over all workers where the
     /// store is shared. What could not be read is left out and named in the errors.
     fn collect(&self) -> Collected;
+
+    /// Appends the families that [`Store::collect`] returns to an exposition, those that `is_visible` takes by their
+    /// names, and returns the errors. `is_visible` is called once for each family and may not use the store.
+    ///
+    /// The default collects. A store may write its families without making samples of them.
+    fn encode_into(
+        &self,
+        is_visible: &mut dyn FnMut(&Arc<str>) -> bool,
+        encoding: &mut Encoding<'_>,
+    ) -> Vec<String> {
+        let Collected { families, errors } = self.collect();
+        let visible = families.iter().filter(|family| is_visible(&family.name));
+        encoding.families(visible);
+        errors
+    }
 }
 
 /// Gives access to the value cells of one series; which index is what says [`Descriptor::slot`].

@@ -15,6 +15,7 @@ mod fuzz_replay;
 mod encode;
 mod fuzz_corpus;
 mod heap;
+mod kept;
 mod metrics;
 mod number;
 mod oracle;

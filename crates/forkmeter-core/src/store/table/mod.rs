@@ -3,6 +3,7 @@
 //! Used by the heap store and by bindings that keep a family's values themselves. Knows label values, cells and created
 //! times, and nothing of names and types: those are the caller's descriptor.
 
+mod exposed;
 mod extras;
 mod handle;
 mod order;
@@ -18,6 +19,7 @@ use hashbrown::HashTable;
 pub use handle::SeriesHandle;
 pub use text::LabelValues;
 
+use self::exposed::Rendered;
 use self::extras::ExtrasMap;
 use self::order::Order;
 use self::row::{Row, Rows};
@@ -57,6 +59,8 @@ pub struct SeriesTable {
     free: Mutex<Vec<u32>>,
     /// Its lock is taken after `series`.
     extras: ExtrasMap,
+    /// Taken after `series`.
+    rendered: Mutex<Option<Box<Rendered>>>,
 }
 
 /// Is the number of a series in its table: small, and given again once the series was removed and nobody holds it.
@@ -77,6 +81,8 @@ struct Series {
     text: LabelText,
     by_label_values: HashTable<u32>,
     order: Order,
+    /// How many series were ever removed.
+    removals: u64,
 }
 
 impl SeriesTable {
@@ -91,9 +97,11 @@ impl SeriesTable {
                 text: LabelText::new(label_count),
                 by_label_values: HashTable::new(),
                 order: Order::default(),
+                removals: 0,
             }),
             free: Mutex::default(),
             extras: ExtrasMap::default(),
+            rendered: Mutex::default(),
         })
     }
 
@@ -207,16 +215,14 @@ impl SeriesTable {
     pub fn for_each(&self, mut f: impl FnMut(SeriesEntry<'_>)) {
         let _section = fork::enter();
         let series = self.read();
-        for id in series.order.iter() {
-            f(self.entry(&series, id));
-        }
+        self.entries(&series).for_each(&mut f);
     }
 
     fn entry<'a>(&'a self, series: &'a Series, id: u32) -> SeriesEntry<'a> {
         let (cells, row) = series.rows.row(id);
         SeriesEntry {
             table: self,
-            label_values: series.text.values(id),
+            text: &series.text,
             cells,
             row,
             id,
@@ -225,6 +231,7 @@ impl SeriesTable {
 
     fn remove_from_order(&self, series: &mut Series, id: u32) {
         series.order.remove(id);
+        series.removals += 1;
         self.extras.forget(id);
         let (cells, row) = series.rows.row(id);
         if row.remove(cells) {
@@ -284,7 +291,7 @@ impl Series {
 #[derive(Clone, Debug)]
 pub struct SeriesEntry<'a> {
     table: &'a SeriesTable,
-    label_values: LabelValues<'a>,
+    text: &'a LabelText,
     cells: &'a [AtomicU64],
     row: Row,
     id: u32,
@@ -298,7 +305,7 @@ impl<'a> SeriesEntry<'a> {
 
     /// Returns the label values.
     pub fn label_values(&self) -> LabelValues<'a> {
-        self.label_values.clone()
+        self.text.values(self.id)
     }
 
     /// Returns when the series was made, as Unix time in seconds.

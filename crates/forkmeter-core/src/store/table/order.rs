@@ -37,7 +37,7 @@ impl Order {
         self.gaps += 1;
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + Clone {
         self.ids.iter().copied().filter(|id| *id != GONE)
     }
 

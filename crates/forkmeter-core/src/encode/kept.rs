@@ -1,0 +1,294 @@
+//! The starts of sample lines of a family, kept between expositions.
+//!
+//! Called by who keeps series in order. A scrape then copies these starts and formats numbers. The bytes are those of
+//! [`encode`](super::encode) for the family that the descriptor exposes.
+
+use std::sync::Arc;
+
+use super::error::{EncodeErrorKind, Problems};
+use super::line::{Dialect, LineWriter};
+use super::sink::{LineSink, PADDING};
+use super::{Encoding, Format, openmetrics, text};
+use crate::model::{
+    Descriptor, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, LabelSet, MetricFamily, MetricType,
+    SUMMARY_COUNT, SUMMARY_SUM, Sample, SeriesView, SlotValues,
+};
+
+/// How many series are rendered at a time: names are looked at once for each time, and samples kept for so long.
+const RENDERED_AT_ONCE: usize = 256;
+
+/// Is a series whose line starts are kept.
+pub(crate) trait ExposedSeries: SlotValues {
+    /// Returns the labels.
+    fn labels(&self, descriptor: &Descriptor) -> LabelSet;
+
+    /// Returns when the series was made, as Unix time in seconds.
+    fn created_seconds(&self) -> f64;
+}
+
+/// Holds the starts of the lines of a family's series, in the order of the series, in one format.
+///
+/// Takes about as much memory as the exposition without its numbers.
+#[derive(Debug)]
+pub(crate) struct KeptLines {
+    descriptor: Arc<Descriptor>,
+    format: Format,
+    /// Without the `_created` lines, which the text format has in a family of their own.
+    main: Starts,
+    created: Starts,
+    series: usize,
+}
+
+/// Line starts in one run of text, [`PADDING`] behind them.
+#[derive(Debug)]
+struct Starts {
+    text: Vec<u8>,
+    lens: Vec<u32>,
+}
+
+impl KeptLines {
+    /// Makes lines of no series.
+    pub(crate) fn new(descriptor: &Arc<Descriptor>, format: Format) -> Self {
+        Self {
+            descriptor: Arc::clone(descriptor),
+            format,
+            main: Starts::new(),
+            created: Starts::new(),
+            series: 0,
+        }
+    }
+
+    /// Tells whether the lines of series of this type can be kept: those of infos change with their facts.
+    pub(crate) fn are_possible(kind: MetricType) -> bool {
+        kind != MetricType::Info
+    }
+
+    /// Tells whether these are the lines of a family in a format.
+    pub(crate) fn are_of(&self, descriptor: &Arc<Descriptor>, format: Format) -> bool {
+        Arc::ptr_eq(&self.descriptor, descriptor) && self.format == format
+    }
+
+    /// Returns of how many series the lines are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.series
+    }
+
+    /// Renders the lines of series that come behind the others.
+    pub(crate) fn extend<S: ExposedSeries>(&mut self, series: impl Iterator<Item = S>) {
+        let descriptor = Arc::clone(&self.descriptor);
+        let mut series = series.peekable();
+        let mut samples: Vec<Sample> = Vec::new();
+        while series.peek().is_some() {
+            samples.clear();
+            for one in series.by_ref().take(RENDERED_AT_ONCE) {
+                let view = SeriesView {
+                    labels: one.labels(&descriptor),
+                    info: None,
+                    created_seconds: Some(0.0),
+                    slots: &one,
+                };
+                descriptor.expose(&view, &mut samples);
+                self.series += 1;
+            }
+            self.render(&samples);
+        }
+        self.main.fit();
+        self.created.fit();
+    }
+
+    fn render(&mut self, samples: &[Sample]) {
+        let dialect = match self.format {
+            Format::OpenMetrics100 { .. } => Dialect::OpenMetrics,
+            _ => Dialect::Text,
+        };
+        let mut lines = LineWriter::new(self.format.escaping(), dialect);
+        let name = &*self.descriptor.name;
+        for sample in samples {
+            let is_created = sample.name.strip_prefix(name) == Some("_created");
+            let starts = if is_created {
+                &mut self.created
+            } else {
+                &mut self.main
+            };
+            starts.push(|text| lines.push_start(&sample.name, &sample.labels, text));
+        }
+    }
+
+    /// Returns about how many bytes the exposition takes.
+    pub(crate) fn estimated_len(&self) -> usize {
+        self.main.text.len() + self.main.lens.len() * 6
+    }
+
+    /// Appends the family. `series` are all whose lines are kept, in that order.
+    pub(crate) fn write<S: ExposedSeries>(
+        &self,
+        series: impl Iterator<Item = S> + Clone,
+        created_samples: bool,
+        has_exemplars: bool,
+        encoding: &mut Encoding<'_>,
+    ) {
+        let family = self.descriptor.family();
+        encoding.family(&family);
+        let Encoding { out, problems, .. } = encoding;
+        let created_samples = created_samples && !self.created.lens.is_empty();
+        let is_openmetrics = matches!(self.format, Format::OpenMetrics100 { .. });
+        let mut writer = Writer {
+            lines: self.main.cursor(),
+            sink: LineSink::new(out),
+            descriptor: &self.descriptor,
+            family: &family,
+            format: self.format,
+            exemplars: (has_exemplars && is_openmetrics).then_some(problems),
+        };
+        if !is_openmetrics || !created_samples {
+            series.clone().for_each(|one| writer.push_series(&one));
+        }
+        if !created_samples {
+            return;
+        }
+        let mut created = self.created.cursor();
+        if is_openmetrics {
+            for one in series {
+                writer.push_series(&one);
+                created.push(&mut writer.sink, one.created_seconds());
+                writer.sink.end();
+            }
+            return;
+        }
+        let escaping = self.format.escaping();
+        text::push_metadata(&family, "_created", "gauge", escaping, writer.sink.out());
+        for one in series {
+            created.push(&mut writer.sink, one.created_seconds());
+            writer.sink.end();
+        }
+    }
+}
+
+impl Starts {
+    fn new() -> Self {
+        Self {
+            text: PADDING.to_vec(),
+            lens: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, render: impl FnOnce(&mut Vec<u8>)) {
+        let end = self.text.len() - PADDING.len();
+        self.text.truncate(end);
+        render(&mut self.text);
+        // A line of more than 4 GiB would be cut, like a label value.
+        let len = u32::try_from(self.text.len() - end).unwrap_or(u32::MAX);
+        self.text.truncate(end + len as usize);
+        self.lens.push(len);
+        self.text.extend_from_slice(&PADDING);
+    }
+
+    /// Gives back what was reserved for more, where that is much.
+    fn fit(&mut self) {
+        if self.text.capacity() > self.text.len() + self.text.len() / 4 {
+            self.text.shrink_to(self.text.len() + self.text.len() / 8);
+            self.lens.shrink_to(self.lens.len() + self.lens.len() / 8);
+        }
+    }
+
+    fn cursor(&self) -> Cursor<'_> {
+        Cursor {
+            text: &self.text,
+            lens: self.lens.iter(),
+            at: 0,
+        }
+    }
+}
+
+/// Walks over line starts.
+struct Cursor<'a> {
+    text: &'a [u8],
+    lens: std::slice::Iter<'a, u32>,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    /// Appends the next line up to its number.
+    #[inline]
+    fn push(&mut self, sink: &mut LineSink<'_>, value: f64) {
+        let len = self.lens.next().map_or(0, |len| *len as usize);
+        sink.push(self.text, self.at, len, value);
+        self.at += len;
+    }
+}
+
+/// Writes the lines of series one after the other.
+struct Writer<'a, 'o> {
+    lines: Cursor<'a>,
+    sink: LineSink<'o>,
+    descriptor: &'a Descriptor,
+    family: &'a MetricFamily,
+    format: Format,
+    /// Where exemplars are wanted, who hears of their problems.
+    exemplars: Option<&'a mut Problems>,
+}
+
+impl Writer<'_, '_> {
+    /// Writes the lines that [`Descriptor::expose`] has for the series, `_created` apart.
+    #[inline]
+    fn push_series(&mut self, series: &impl SlotValues) {
+        match self.descriptor.kind {
+            MetricType::Counter => self.push_with_exemplar(series, 0, series.value(0), "_total"),
+            MetricType::Gauge | MetricType::Unknown => self.push(series.value(0)),
+            MetricType::Summary => {
+                self.push(series.value(SUMMARY_COUNT));
+                self.push(series.value(SUMMARY_SUM));
+            }
+            MetricType::Histogram | MetricType::GaugeHistogram => self.push_histogram(series),
+            MetricType::StateSet => {
+                let current = series.value(0);
+                for (index, _) in (0_u32..).zip(&self.descriptor.states) {
+                    let on = (current - f64::from(index)).abs() < 0.5;
+                    self.push(f64::from(u8::from(on)));
+                }
+            }
+            MetricType::Info => {}
+        }
+    }
+
+    fn push_histogram(&mut self, series: &impl SlotValues) {
+        let upper_bounds = &self.descriptor.upper_bounds;
+        let mut count = 0.0;
+        for index in 0..upper_bounds.len() {
+            let slot = HISTOGRAM_FIRST_BUCKET + index;
+            count += series.value(slot);
+            self.push_with_exemplar(series, slot, count, "_bucket");
+        }
+        self.push(count);
+        if upper_bounds.first().is_none_or(|bound| *bound >= 0.0) {
+            self.push(series.value(HISTOGRAM_SUM));
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, value: f64) {
+        self.lines.push(&mut self.sink, value);
+        self.sink.end();
+    }
+
+    #[inline]
+    fn push_with_exemplar(
+        &mut self,
+        series: &impl SlotValues,
+        slot: usize,
+        value: f64,
+        suffix: &str,
+    ) {
+        self.lines.push(&mut self.sink, value);
+        if let Some(problems) = &mut self.exemplars
+            && let Some(exemplar) = series.exemplar(slot)
+        {
+            let escaping = self.format.escaping();
+            if !openmetrics::push_exemplar(&exemplar, escaping, self.sink.out()) {
+                let name = format!("{}{suffix}", self.family.name);
+                problems.add(EncodeErrorKind::TimestampOutOfRange, self.family, &name);
+            }
+        }
+        self.sink.end();
+    }
+}
