@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{ErrorKind, Result};
+use super::held::Held;
 use super::{Builder, Metric, Series, check_exemplar, sealed};
 use crate::model::{Exemplar, LabelSet, MetricType};
 use crate::store::Slots;
@@ -25,7 +26,7 @@ use crate::store::Slots;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Counter {
-    slots: Arc<dyn Slots>,
+    slots: Held,
 }
 
 impl sealed::Sealed for Counter {}
@@ -34,9 +35,7 @@ impl Metric for Counter {
     const KIND: MetricType = MetricType::Counter;
 
     fn from_series(series: Series<'_>) -> Self {
-        Self {
-            slots: series.slots,
-        }
+        Self { slots: series.held }
     }
 }
 

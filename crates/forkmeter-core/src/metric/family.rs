@@ -7,15 +7,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use hashbrown::HashTable;
 
 use super::error::{ErrorKind, Result};
+use super::held::{Held, HeldSeries};
 use super::recent::{self, Generation};
 use super::{Metric, Series};
 use crate::fork;
 use crate::model::{Descriptor, LabelSet};
-use crate::store::{Slots, Store};
+use crate::store::Store;
 
 /// Holds the series of a metric with `N` labels.
 ///
-/// Clones are the same family. Looking a series up that this thread asked for lately hashes and compares the label
+/// Clones are the same family. Looking a series up that this thread asked for lately compares the label
 /// values, without a lock; keep the handle where even that is too much.
 ///
 /// # Examples
@@ -262,11 +263,11 @@ struct FamilyCore<M> {
     kind: PhantomData<fn() -> M>,
 }
 
-/// Remembers the slots of a series that was asked for.
+/// Remembers a series that was asked for.
 #[derive(Debug)]
 struct Known {
     label_values: Box<[Box<str>]>,
-    slots: Arc<dyn Slots>,
+    series: Arc<HeldSeries>,
 }
 
 impl Known {
@@ -309,55 +310,56 @@ impl<M: Metric> FamilyCore<M> {
     /// Returns the handle of a series; the caller has checked the number of values.
     #[inline]
     fn get(&self, label_values: &[&str]) -> M {
-        let hash = self.hash(label_values.iter());
-        let slots = recent::find(self.generation.stamp(), hash, label_values)
-            .unwrap_or_else(|| self.look_up(hash, label_values));
+        let held = recent::find(self.generation.stamp(), label_values)
+            .unwrap_or_else(|| self.look_up(label_values));
         if M::NEEDS_LABEL_VALUES {
-            return self.with_all_values(label_values, |all| self.handle(all, slots));
+            return self.with_all_values(label_values, |all| self.handle(all, held));
         }
-        self.handle(&[], slots)
+        self.handle(&[], held)
     }
 
     #[inline]
-    fn handle(&self, label_values: &[&str], slots: Arc<dyn Slots>) -> M {
+    fn handle(&self, label_values: &[&str], held: Held) -> M {
         let (descriptor, store) = (&self.descriptor, &self.store);
         M::from_series(Series {
             descriptor,
             store,
             label_values,
-            slots,
+            held,
         })
     }
 
     #[cold]
-    fn look_up(&self, hash: u64, label_values: &[&str]) -> Arc<dyn Slots> {
+    fn look_up(&self, label_values: &[&str]) -> Held {
+        let hash = self.hash(label_values.iter());
         let _section = fork::enter();
+        let remember = |series: &Arc<HeldSeries>| {
+            recent::remember(self.generation.stamp(), label_values, series)
+        };
         {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(found) = known.find(hash, |known| known.is(label_values)) {
-                recent::remember(self.generation.stamp(), hash, label_values, &found.slots);
-                return Arc::clone(&found.slots);
+                return remember(&found.series);
             }
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.find(hash, |known| known.is(label_values)) {
-            return Arc::clone(&found.slots);
+            return remember(&found.series);
         }
         // The lock is kept while the store works, so that no removal comes between interning and remembering.
         let slots =
             self.with_all_values(label_values, |all| self.store.intern(&self.descriptor, all));
-        recent::remember(self.generation.stamp(), hash, label_values, &slots);
+        let descriptor = Arc::clone(&self.descriptor);
+        let series = Arc::new(HeldSeries { slots, descriptor });
+        let held = remember(&series);
         let rehash = |known: &Known| self.hash(known.label_values.iter());
         let label_values = label_values.iter().map(|value| Box::from(*value)).collect();
-        known.insert_unique(
-            hash,
-            Known {
-                label_values,
-                slots: Arc::clone(&slots),
-            },
-            rehash,
-        );
-        slots
+        let new = Known {
+            label_values,
+            series,
+        };
+        known.insert_unique(hash, new, rehash);
+        held
     }
 
     fn with_all_values<R>(&self, label_values: &[&str], f: impl FnOnce(&[&str]) -> R) -> R {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::held::Held;
 use super::{Builder, Metric, Series, sealed};
 use crate::model::{MetricType, MultiprocessMode};
 use crate::store::Slots;
@@ -28,7 +29,7 @@ use crate::store::Slots;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Gauge {
-    slots: Arc<dyn Slots>,
+    slots: Held,
 }
 
 impl sealed::Sealed for Gauge {}
@@ -37,9 +38,7 @@ impl Metric for Gauge {
     const KIND: MetricType = MetricType::Gauge;
 
     fn from_series(series: Series<'_>) -> Self {
-        Self {
-            slots: series.slots,
-        }
+        Self { slots: series.held }
     }
 }
 

@@ -29,6 +29,7 @@ mod counter;
 mod error;
 mod family;
 mod gauge;
+mod held;
 mod histogram;
 mod info;
 mod name;
@@ -53,7 +54,7 @@ pub use summary::Summary;
 pub use untyped::Untyped;
 
 use crate::model::{Descriptor, LabelSet, MetricType, NameScheme, validate_exemplar_labels};
-use crate::store::{Slots, Store};
+use crate::store::Store;
 
 /// Is a kind of metric: a handle to one series.
 ///
@@ -77,7 +78,7 @@ pub struct Series<'a> {
     store: &'a Arc<dyn Store>,
     /// All label values, those of constant labels included; empty for kinds that do not need them.
     label_values: &'a [&'a str],
-    slots: Arc<dyn Slots>,
+    held: held::Held,
 }
 
 /// Checks the labels of an exemplar.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::error::{ErrorKind, Result};
+use super::held::Held;
 use super::{Builder, Metric, Series, sealed};
-use crate::model::{Descriptor, MetricType};
+use crate::model::MetricType;
 use crate::store::Slots;
 
 /// Exposes every state of a fixed set as a sample, 1 for the present state and 0 for the others.
@@ -28,8 +29,7 @@ use crate::store::Slots;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StateSet {
-    descriptor: Arc<Descriptor>,
-    slots: Arc<dyn Slots>,
+    slots: Held,
 }
 
 impl sealed::Sealed for StateSet {}
@@ -38,10 +38,7 @@ impl Metric for StateSet {
     const KIND: MetricType = MetricType::StateSet;
 
     fn from_series(series: Series<'_>) -> Self {
-        Self {
-            descriptor: Arc::clone(series.descriptor),
-            slots: series.slots,
-        }
+        Self { slots: series.held }
     }
 }
 
@@ -68,14 +65,14 @@ impl StateSet {
     ///
     /// [`ErrorKind::UnknownState`] when the family was declared without that state.
     pub fn set(&self, state: &str) -> Result<()> {
-        let states = (0_u32..).zip(&self.descriptor.states);
+        let states = (0_u32..).zip(&self.slots.descriptor().states);
         for (index, known) in states {
             if **known == *state {
                 self.slots.set(0, f64::from(index));
                 return Ok(());
             }
         }
-        let family = (&*self.descriptor.name).into();
+        let family = (&*self.slots.descriptor().name).into();
         Err(ErrorKind::UnknownState {
             family,
             state: state.into(),
@@ -86,7 +83,7 @@ impl StateSet {
     /// Returns the present state; empty where the store holds one that this declaration does not know.
     pub fn state(&self) -> &str {
         let current = self.slots.get(0);
-        let mut states = (0_u32..).zip(&self.descriptor.states);
+        let mut states = (0_u32..).zip(&self.slots.descriptor().states);
         states
             .find(|(index, _)| (current - f64::from(*index)).abs() < 0.5)
             .map_or("", |(_, state)| state)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::held::Held;
 use super::{Builder, Metric, Series, sealed};
 use crate::model::{MetricType, SUMMARY_COUNT, SUMMARY_SUM};
 use crate::store::Slots;
@@ -22,7 +23,7 @@ use crate::store::Slots;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Summary {
-    slots: Arc<dyn Slots>,
+    slots: Held,
 }
 
 impl sealed::Sealed for Summary {}
@@ -31,9 +32,7 @@ impl Metric for Summary {
     const KIND: MetricType = MetricType::Summary;
 
     fn from_series(series: Series<'_>) -> Self {
-        Self {
-            slots: series.slots,
-        }
+        Self { slots: series.held }
     }
 }
 

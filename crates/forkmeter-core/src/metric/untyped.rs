@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::held::Held;
 use super::{Builder, Metric, Series, sealed};
 use crate::model::{MetricType, MultiprocessMode};
 use crate::store::Slots;
@@ -11,7 +12,7 @@ use crate::store::Slots;
 /// Stored like a [`Gauge`](super::Gauge): every worker has its own value.
 #[derive(Clone, Debug)]
 pub struct Untyped {
-    slots: Arc<dyn Slots>,
+    slots: Held,
 }
 
 impl sealed::Sealed for Untyped {}
@@ -20,9 +21,7 @@ impl Metric for Untyped {
     const KIND: MetricType = MetricType::Unknown;
 
     fn from_series(series: Series<'_>) -> Self {
-        Self {
-            slots: series.slots,
-        }
+        Self { slots: series.held }
     }
 }
 

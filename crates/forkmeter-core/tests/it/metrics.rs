@@ -477,3 +477,56 @@ fn threads_that_look_up_and_remove_never_lose_a_live_series() {
         );
     }
 }
+
+#[test]
+fn handles_that_come_and_go_in_any_order_count_on_their_series() {
+    let registry = registry();
+    let family = Counter::builder("c", "").labels(["l"]);
+    let family = family.register(&registry).unwrap();
+    let kept = family.with_label_values(["a"]);
+    for _ in 0..3 {
+        let [first, second] = [(); 2].map(|()| family.with_label_values(["a"]));
+        family.with_label_values(["a"]).inc();
+        first.clone().inc();
+        drop(first);
+        second.inc();
+        std::thread::spawn(move || second.inc()).join().unwrap();
+        family.with_label_values(["b"]).inc();
+    }
+    assert_eq!(kept.get(), 12.0);
+    assert_eq!(family.with_label_values(["b"]).get(), 3.0);
+    // A handle that is dropped after its series was removed is not what the next lookup gets.
+    assert!(family.remove(["a"]));
+    kept.inc();
+    drop(kept);
+    assert_eq!(family.with_label_values(["a"]).get(), 0.0);
+    // Nor is one of another family with the same label values.
+    let other = Counter::builder("other", "").labels(["l"]);
+    let other = other.register(&registry).unwrap();
+    other.with_label_values(["b"]).inc();
+    assert_eq!(other.with_label_values(["b"]).get(), 1.0);
+    assert_eq!(family.with_label_values(["b"]).get(), 3.0);
+}
+
+#[test]
+fn label_values_that_look_alike_are_told_apart() {
+    let registry = registry();
+    let family = Counter::builder("c", "").labels(["a", "b"]);
+    let family = family.register(&registry).unwrap();
+    let long = |at: usize| {
+        let mut text = "x".repeat(40);
+        text.replace_range(at..=at, "y");
+        text
+    };
+    let mut texts: Vec<String> = (0..40).map(long).collect();
+    texts.extend(["", "a", "aa", "aaaa", "aaaaaaaa", "aaaaaaaaaaaaaaaaa"].map(String::from));
+    for round in 1..4_u32 {
+        for (weight, text) in (1_u32..).zip(&texts) {
+            for labels in [[text, "z"], ["z", text]] {
+                let counter = family.with_label_values(labels);
+                counter.inc_by(f64::from(weight));
+                assert_eq!(counter.get(), f64::from(round * weight), "{labels:?}");
+            }
+        }
+    }
+}

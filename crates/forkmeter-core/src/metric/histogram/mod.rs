@@ -9,10 +9,9 @@ pub(super) use buckets::checked;
 pub use buckets::{DEFAULT_UPPER_BOUNDS, exponential_bounds, linear_bounds};
 
 use super::error::Result;
+use super::held::Held;
 use super::{Builder, Metric, Series, check_exemplar, sealed};
-use crate::model::{
-    Descriptor, Exemplar, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, LabelSet, MetricType,
-};
+use crate::model::{Exemplar, HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, LabelSet, MetricType};
 use crate::store::Slots;
 
 /// Counts observations in buckets with fixed upper bounds, and adds them up.
@@ -34,8 +33,7 @@ use crate::store::Slots;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Histogram {
-    descriptor: Arc<Descriptor>,
-    slots: Arc<dyn Slots>,
+    slots: Held,
 }
 
 impl sealed::Sealed for Histogram {}
@@ -44,10 +42,7 @@ impl Metric for Histogram {
     const KIND: MetricType = MetricType::Histogram;
 
     fn from_series(series: Series<'_>) -> Self {
-        Self {
-            descriptor: Arc::clone(series.descriptor),
-            slots: series.slots,
-        }
+        Self { slots: series.held }
     }
 }
 
@@ -80,7 +75,8 @@ impl Histogram {
     #[inline]
     fn record(&self, value: f64) -> Option<usize> {
         self.slots.add(HISTOGRAM_SUM, value);
-        let slot = HISTOGRAM_FIRST_BUCKET + buckets::find(&self.descriptor.upper_bounds, value)?;
+        let slot =
+            HISTOGRAM_FIRST_BUCKET + buckets::find(&self.slots.descriptor().upper_bounds, value)?;
         self.slots.add(slot, 1.0);
         Some(slot)
     }
@@ -135,12 +131,12 @@ impl Histogram {
 
     /// Returns the upper bounds, the last one `+Inf`.
     pub fn upper_bounds(&self) -> &[f64] {
-        &self.descriptor.upper_bounds
+        &self.slots.descriptor().upper_bounds
     }
 
     /// Returns the observations of each bucket alone (not cumulative), in the order of the upper bounds.
     pub fn bucket_counts(&self) -> Vec<u64> {
-        let buckets = 0..self.descriptor.upper_bounds.len();
+        let buckets = 0..self.slots.descriptor().upper_bounds.len();
         buckets
             .map(|index| whole(self.slots.get(HISTOGRAM_FIRST_BUCKET + index)))
             .collect()
@@ -148,7 +144,7 @@ impl Histogram {
 
     /// Returns the last exemplar of each bucket, in the order of the upper bounds.
     pub fn exemplars(&self) -> Vec<Option<Exemplar>> {
-        let buckets = 0..self.descriptor.upper_bounds.len();
+        let buckets = 0..self.slots.descriptor().upper_bounds.len();
         buckets
             .map(|index| self.slots.exemplar(HISTOGRAM_FIRST_BUCKET + index))
             .collect()

@@ -59,7 +59,7 @@ impl SeriesHandle {
     /// Panics when there is no such slot.
     #[inline]
     pub fn cell(&self, index: usize) -> &AtomicU64 {
-        &self.row.slots(&self.cells)[index]
+        self.row.slot(&self.cells, index)
     }
 
     /// Returns the number of slots.

@@ -31,6 +31,13 @@ impl Row {
         &cells[self.first + FIRST_SLOT..][..self.slot_count]
     }
 
+    /// Returns the cell of a slot; panics where there is none, so that no neighbour is ever changed.
+    #[inline]
+    pub(super) fn slot(self, cells: &[AtomicU64], index: usize) -> &AtomicU64 {
+        assert!(index < self.slot_count, "slot {index} does not exist");
+        &cells[self.first + FIRST_SLOT + index]
+    }
+
     pub(super) fn created_seconds(self, cells: &[AtomicU64]) -> f64 {
         // ORDERING: a lone value.
         f64::from_bits(cells[self.first + CREATED].load(Ordering::Relaxed))
