@@ -28,6 +28,8 @@ pub(crate) trait ExposedSeries: SlotValues {
 
 /// Holds the starts of the lines of a family's series, in the order of the series, in one format.
 ///
+/// Series have places in this order. A place whose series went keeps its lines, which are skipped.
+///
 /// Takes about as much memory as the exposition without its numbers.
 #[derive(Debug)]
 pub(crate) struct KeptLines {
@@ -36,7 +38,7 @@ pub(crate) struct KeptLines {
     /// Without the `_created` lines, which the text format has in a family of their own.
     main: Starts,
     created: Starts,
-    series: usize,
+    places: usize,
 }
 
 /// Line starts in one run of text, [`PADDING`] behind them.
@@ -54,7 +56,7 @@ impl KeptLines {
             format,
             main: Starts::new(),
             created: Starts::new(),
-            series: 0,
+            places: 0,
         }
     }
 
@@ -68,19 +70,27 @@ impl KeptLines {
         Arc::ptr_eq(&self.descriptor, descriptor) && self.format == format
     }
 
-    /// Returns of how many series the lines are kept.
+    /// Returns for how many places lines are kept.
     pub(crate) fn len(&self) -> usize {
-        self.series
+        self.places
     }
 
-    /// Renders the lines of series that come behind the others.
-    pub(crate) fn extend<S: ExposedSeries>(&mut self, series: impl Iterator<Item = S>) {
+    /// Renders the lines of series that come behind the others. A place that is empty by now gets empty lines.
+    pub(crate) fn extend<S: ExposedSeries>(&mut self, series: impl Iterator<Item = Option<S>>) {
         let descriptor = Arc::clone(&self.descriptor);
         let mut series = series.peekable();
         let mut samples: Vec<Sample> = Vec::new();
         while series.peek().is_some() {
             samples.clear();
             for one in series.by_ref().take(RENDERED_AT_ONCE) {
+                self.places += 1;
+                let Some(one) = one else {
+                    self.render(&samples);
+                    samples.clear();
+                    self.main.push_empty(self.lines_of_a_series());
+                    self.created.push_empty(usize::from(self.has_created()));
+                    continue;
+                };
                 let view = SeriesView {
                     labels: one.labels(&descriptor),
                     info: None,
@@ -88,12 +98,33 @@ impl KeptLines {
                     slots: &one,
                 };
                 descriptor.expose(&view, &mut samples);
-                self.series += 1;
             }
             self.render(&samples);
         }
         self.main.fit();
         self.created.fit();
+    }
+
+    /// Returns the number of lines that [`Descriptor::expose`] has for a series, `_created` apart.
+    fn lines_of_a_series(&self) -> usize {
+        let upper_bounds = &self.descriptor.upper_bounds;
+        match self.descriptor.kind {
+            MetricType::Counter | MetricType::Gauge | MetricType::Unknown => 1,
+            MetricType::Summary => 2,
+            MetricType::Histogram | MetricType::GaugeHistogram => {
+                upper_bounds.len() + 1 + usize::from(has_sum(upper_bounds))
+            }
+            MetricType::StateSet => self.descriptor.states.len(),
+            MetricType::Info => 0,
+        }
+    }
+
+    fn has_created(&self) -> bool {
+        let kind = self.descriptor.kind;
+        matches!(
+            kind,
+            MetricType::Counter | MetricType::Histogram | MetricType::Summary
+        )
     }
 
     fn render(&mut self, samples: &[Sample]) {
@@ -122,7 +153,7 @@ impl KeptLines {
     /// Appends the family. `series` are all whose lines are kept, in that order.
     pub(crate) fn write<S: ExposedSeries>(
         &self,
-        series: impl Iterator<Item = S> + Clone,
+        series: impl Iterator<Item = Option<S>> + Clone,
         created_samples: bool,
         has_exemplars: bool,
         encoding: &mut Encoding<'_>,
@@ -130,7 +161,8 @@ impl KeptLines {
         let family = self.descriptor.family();
         encoding.family(&family);
         let Encoding { out, problems, .. } = encoding;
-        let created_samples = created_samples && !self.created.lens.is_empty();
+        let is_empty = series.clone().all(|one| one.is_none());
+        let created_samples = created_samples && self.has_created() && !is_empty;
         let is_openmetrics = matches!(self.format, Format::OpenMetrics100 { .. });
         let mut writer = Writer {
             lines: self.main.cursor(),
@@ -138,10 +170,13 @@ impl KeptLines {
             descriptor: &self.descriptor,
             family: &family,
             format: self.format,
+            lines_of_a_series: self.lines_of_a_series(),
             exemplars: (has_exemplars && is_openmetrics).then_some(problems),
         };
         if !is_openmetrics || !created_samples {
-            series.clone().for_each(|one| writer.push_series(&one));
+            series
+                .clone()
+                .for_each(|one| writer.push_place(one.as_ref()));
         }
         if !created_samples {
             return;
@@ -149,19 +184,22 @@ impl KeptLines {
         let mut created = self.created.cursor();
         if is_openmetrics {
             for one in series {
-                writer.push_series(&one);
-                created.push(&mut writer.sink, one.created_seconds());
-                writer.sink.end();
+                writer.push_place(one.as_ref());
+                created.push_created(&mut writer.sink, one.as_ref());
             }
             return;
         }
         let escaping = self.format.escaping();
         text::push_metadata(&family, "_created", "gauge", escaping, writer.sink.out());
         for one in series {
-            created.push(&mut writer.sink, one.created_seconds());
-            writer.sink.end();
+            created.push_created(&mut writer.sink, one.as_ref());
         }
     }
+}
+
+/// Tells whether a histogram with these bounds exposes its sum.
+fn has_sum(upper_bounds: &[f64]) -> bool {
+    upper_bounds.first().is_none_or(|bound| *bound >= 0.0)
 }
 
 impl Starts {
@@ -181,6 +219,10 @@ impl Starts {
         self.text.truncate(end + len as usize);
         self.lens.push(len);
         self.text.extend_from_slice(&PADDING);
+    }
+
+    fn push_empty(&mut self, count: usize) {
+        self.lens.resize(self.lens.len() + count, 0);
     }
 
     /// Gives back what was reserved for more, where that is much.
@@ -215,6 +257,21 @@ impl Cursor<'_> {
         sink.push(self.text, self.at, len, value);
         self.at += len;
     }
+
+    fn push_created(&mut self, sink: &mut LineSink<'_>, series: Option<&impl ExposedSeries>) {
+        match series {
+            Some(series) => {
+                self.push(sink, series.created_seconds());
+                sink.end();
+            }
+            None => self.skip(1),
+        }
+    }
+
+    fn skip(&mut self, count: usize) {
+        let lens = self.lens.by_ref().take(count);
+        self.at += lens.map(|len| *len as usize).sum::<usize>();
+    }
 }
 
 /// Writes the lines of series one after the other.
@@ -224,11 +281,20 @@ struct Writer<'a, 'o> {
     descriptor: &'a Descriptor,
     family: &'a MetricFamily,
     format: Format,
+    lines_of_a_series: usize,
     /// Where exemplars are wanted, who hears of their problems.
     exemplars: Option<&'a mut Problems>,
 }
 
 impl Writer<'_, '_> {
+    #[inline]
+    fn push_place(&mut self, series: Option<&impl SlotValues>) {
+        match series {
+            Some(series) => self.push_series(series),
+            None => self.lines.skip(self.lines_of_a_series),
+        }
+    }
+
     /// Writes the lines that [`Descriptor::expose`] has for the series, `_created` apart.
     #[inline]
     fn push_series(&mut self, series: &impl SlotValues) {
@@ -260,7 +326,7 @@ impl Writer<'_, '_> {
             self.push_with_exemplar(series, slot, count, "_bucket");
         }
         self.push(count);
-        if upper_bounds.first().is_none_or(|bound| *bound >= 0.0) {
+        if has_sum(upper_bounds) {
             self.push(series.value(HISTOGRAM_SUM));
         }
     }

@@ -25,7 +25,7 @@ struct Families {
     in_order: Vec<HeapFamily>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct HeapFamily {
     descriptor: Arc<Descriptor>,
     /// Withdrawn families are kept, since they may be declared again, but not exposed.
@@ -60,6 +60,14 @@ impl HeapStore {
             .unwrap_or_else(PoisonError::into_inner);
         let position = families.position(descriptor);
         f(&mut families.in_order[position])
+    }
+
+    /// Returns the families that are exposed, so that nobody who makes or looks up a series waits for a scrape of others.
+    fn exposed(&self) -> Vec<HeapFamily> {
+        let _section = fork::enter();
+        let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
+        let exposed = families.in_order.iter().filter(|family| !family.withdrawn);
+        exposed.cloned().collect()
     }
 
     fn series_of(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> HeapSeries {
@@ -124,10 +132,8 @@ impl Store for HeapStore {
     }
 
     fn collect(&self) -> Collected {
-        let _section = fork::enter();
-        let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
-        let exposed = families.in_order.iter().filter(|family| !family.withdrawn);
-        let families = exposed
+        let families = self.exposed().into_iter();
+        let families = families
             .map(|family| family.expose(self.created_samples))
             .collect();
         Collected {
@@ -141,9 +147,7 @@ impl Store for HeapStore {
         is_visible: &mut dyn FnMut(&Arc<str>) -> bool,
         encoding: &mut Encoding<'_>,
     ) -> Vec<String> {
-        let _section = fork::enter();
-        let families = self.families.read().unwrap_or_else(PoisonError::into_inner);
-        for family in families.in_order.iter().filter(|family| !family.withdrawn) {
+        for family in self.exposed() {
             if is_visible(&family.descriptor.name) {
                 family.encode_into(self.created_samples, encoding);
             }

@@ -219,3 +219,31 @@ fn collectors_hidden_families_and_the_target_are_written_as_they_are_gathered() 
     let text = String::from_utf8(registry.expose(Format::Text004).body).unwrap();
     assert!(text.contains("a{l=\"a\"} 1.0\na{l=\"x\"} 3.0\n"), "{text}");
 }
+
+#[test]
+fn series_that_come_and_go_between_scrapes_are_written_as_they_are_gathered() {
+    let store: Arc<dyn Store> = Arc::new(HeapStore::new(|| 0.5).with_created_samples(true));
+    let registry = Registry::new(store);
+    let sizes = forkmeter_core::metric::Summary::builder("sizes", "").labels(["session"]);
+    let sizes = sizes.register(&registry).unwrap();
+    let mut newest = 0;
+    for round in 0..40_u32 {
+        let oldest = newest - newest.min(100);
+        for _ in 0..round {
+            sizes
+                .with_label_values([&newest.to_string()])
+                .observe(f64::from(newest));
+            newest += 1;
+        }
+        // Old ones, and some that no scrape has seen.
+        for session in (oldest..newest).filter(|session| session % 7 != round % 7) {
+            sizes.remove([&session.to_string()]);
+        }
+        compare(&registry, Format::Text004).unwrap();
+        compare(&registry, Format::Text004).unwrap();
+    }
+    assert!(sizes.series().len() > 1, "{:?}", sizes.series());
+    formats().for_each(|format| compare(&registry, format).unwrap());
+    sizes.clear();
+    formats().for_each(|format| compare(&registry, format).unwrap());
+}

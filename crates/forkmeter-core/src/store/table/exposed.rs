@@ -11,8 +11,8 @@ use crate::model::{Descriptor, LabelSet, MetricFamily, MetricType, SeriesView};
 #[derive(Debug)]
 pub(super) struct Rendered {
     lines: KeptLines,
-    /// How many series had been removed.
-    removals: u64,
+    /// See [`Order::closings`](super::order::Order::closings).
+    closings: u64,
     /// The length of the last exposition.
     last_len: usize,
 }
@@ -22,7 +22,8 @@ impl SeriesTable {
     ///
     /// The bytes are those of [`encode`](crate::encode::encode) for [`SeriesTable::family`]. The starts of the lines are
     /// kept, in the format that was asked for last: about the length of the exposition. So a repeated call copies them
-    /// and formats numbers. Series that came meanwhile are added; after a removal all are rendered anew.
+    /// and formats numbers. Series that came meanwhile are added, those that went are skipped; when they are the greater part
+    /// all are rendered anew.
     ///
     /// Waits for other threads that do the same.
     pub fn encode_into(
@@ -45,7 +46,8 @@ impl SeriesTable {
         });
         let format = encoding.format();
         let is_current = |rendered: &Rendered| {
-            rendered.lines.are_of(descriptor, format) && rendered.removals == series.removals
+            rendered.lines.are_of(descriptor, format)
+                && rendered.closings == series.order.closings()
         };
         if rendered
             .as_deref()
@@ -56,12 +58,12 @@ impl SeriesTable {
         let rendered = rendered.get_or_insert_with(|| {
             Box::new(Rendered {
                 lines: KeptLines::new(descriptor, format),
-                removals: series.removals,
+                closings: series.order.closings(),
                 last_len: 0,
             })
         });
         let lines = &mut rendered.lines;
-        if lines.len() < series.order.len() {
+        if lines.len() < series.order.places() {
             lines.extend(self.entries(&series).skip(lines.len()));
         }
         let before = encoding.len();
@@ -109,11 +111,13 @@ impl SeriesTable {
         family
     }
 
-    pub(super) fn entries<'a>(
+    /// Yields what stands in each place of the order.
+    fn entries<'a>(
         &'a self,
         series: &'a Series,
-    ) -> impl Iterator<Item = SeriesEntry<'a>> + Clone {
-        series.order.iter().map(|id| self.entry(series, id))
+    ) -> impl Iterator<Item = Option<SeriesEntry<'a>>> + Clone {
+        let places = series.order.with_gaps();
+        places.map(|id| Some(self.entry(series, id?)))
     }
 }
 

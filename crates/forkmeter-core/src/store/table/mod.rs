@@ -81,8 +81,6 @@ struct Series {
     text: LabelText,
     by_label_values: HashTable<u32>,
     order: Order,
-    /// How many series were ever removed.
-    removals: u64,
 }
 
 impl SeriesTable {
@@ -97,7 +95,6 @@ impl SeriesTable {
                 text: LabelText::new(label_count),
                 by_label_values: HashTable::new(),
                 order: Order::default(),
-                removals: 0,
             }),
             free: Mutex::default(),
             extras: ExtrasMap::default(),
@@ -215,7 +212,9 @@ impl SeriesTable {
     pub fn for_each(&self, mut f: impl FnMut(SeriesEntry<'_>)) {
         let _section = fork::enter();
         let series = self.read();
-        self.entries(&series).for_each(&mut f);
+        for id in series.order.iter() {
+            f(self.entry(&series, id));
+        }
     }
 
     fn entry<'a>(&'a self, series: &'a Series, id: u32) -> SeriesEntry<'a> {
@@ -231,7 +230,6 @@ impl SeriesTable {
 
     fn remove_from_order(&self, series: &mut Series, id: u32) {
         series.order.remove(id);
-        series.removals += 1;
         self.extras.forget(id);
         let (cells, row) = series.rows.row(id);
         if row.remove(cells) {

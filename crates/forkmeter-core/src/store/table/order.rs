@@ -13,11 +13,22 @@ pub(super) struct Order {
     /// Where each series stands in `ids`, by its number; of series that are gone, where they stood.
     positions: Vec<u32>,
     gaps: usize,
+    closings: u64,
 }
 
 impl Order {
     pub(super) fn len(&self) -> usize {
         self.ids.len() - self.gaps
+    }
+
+    /// Returns the number of places: series and gaps.
+    pub(super) fn places(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Returns how often gaps were closed, which moves series to other places; nothing else does.
+    pub(super) fn closings(&self) -> u64 {
+        self.closings
     }
 
     pub(super) fn push(&mut self, id: u32) {
@@ -37,8 +48,13 @@ impl Order {
         self.gaps += 1;
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> + Clone {
-        self.ids.iter().copied().filter(|id| *id != GONE)
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.with_gaps().flatten()
+    }
+
+    /// Yields what stands in each place.
+    pub(super) fn with_gaps(&self) -> impl Iterator<Item = Option<u32>> + Clone {
+        self.ids.iter().map(|id| (*id != GONE).then_some(*id))
     }
 
     /// Takes out the gaps once they are the greater part, so that all of them together cost what removing cost.
@@ -48,6 +64,7 @@ impl Order {
         }
         self.ids.retain(|id| *id != GONE);
         self.gaps = 0;
+        self.closings += 1;
         for (at, id) in self.ids.iter().enumerate() {
             self.positions[*id as usize] = position(at);
         }
