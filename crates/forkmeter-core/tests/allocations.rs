@@ -73,7 +73,13 @@ fn a_repeated_scrape_allocates_at_most_twice_its_length() {
         }
     };
     count(1.0);
+    let before = present_bytes();
     let first = registry.expose(Format::Text004).body.len();
+    let kept = present_bytes() - before;
+    assert!(
+        kept <= first + first / 4,
+        "{kept} bytes are kept for {first}"
+    );
     count(99.0);
     // ORDERING: as in `Counting`.
     let before = EVER.load(Ordering::Relaxed);

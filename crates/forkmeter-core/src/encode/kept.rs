@@ -35,6 +35,9 @@ pub(crate) trait ExposedSeries: SlotValues {
 pub(crate) struct KeptLines {
     descriptor: Arc<Descriptor>,
     format: Format,
+    created_samples: bool,
+    /// Whether these are of a type that has them, too.
+    has_created: bool,
     /// Without the `_created` lines, which the text format has in a family of their own.
     main: Starts,
     created: Starts,
@@ -49,11 +52,17 @@ struct Starts {
 }
 
 impl KeptLines {
-    /// Makes lines of no series.
-    pub(crate) fn new(descriptor: &Arc<Descriptor>, format: Format) -> Self {
+    /// Makes lines of no series, with or without `_created` samples where the type has them.
+    pub(crate) fn new(descriptor: &Arc<Descriptor>, format: Format, created_samples: bool) -> Self {
+        let can_have_created = matches!(
+            descriptor.kind,
+            MetricType::Counter | MetricType::Histogram | MetricType::Summary
+        );
         Self {
             descriptor: Arc::clone(descriptor),
             format,
+            created_samples,
+            has_created: created_samples && can_have_created,
             main: Starts::new(),
             created: Starts::new(),
             places: 0,
@@ -65,9 +74,16 @@ impl KeptLines {
         kind != MetricType::Info
     }
 
-    /// Tells whether these are the lines of a family in a format.
-    pub(crate) fn are_of(&self, descriptor: &Arc<Descriptor>, format: Format) -> bool {
-        Arc::ptr_eq(&self.descriptor, descriptor) && self.format == format
+    /// Tells whether these are the lines that [`KeptLines::new`] with these arguments begins.
+    pub(crate) fn are_of(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        format: Format,
+        created_samples: bool,
+    ) -> bool {
+        Arc::ptr_eq(&self.descriptor, descriptor)
+            && self.format == format
+            && self.created_samples == created_samples
     }
 
     /// Returns for how many places lines are kept.
@@ -88,13 +104,13 @@ impl KeptLines {
                     self.render(&samples);
                     samples.clear();
                     self.main.push_empty(self.lines_of_a_series());
-                    self.created.push_empty(usize::from(self.has_created()));
+                    self.created.push_empty(usize::from(self.has_created));
                     continue;
                 };
                 let view = SeriesView {
                     labels: one.labels(&descriptor),
                     info: None,
-                    created_seconds: Some(0.0),
+                    created_seconds: self.has_created.then_some(0.0),
                     slots: &one,
                 };
                 descriptor.expose(&view, &mut samples);
@@ -117,14 +133,6 @@ impl KeptLines {
             MetricType::StateSet => self.descriptor.states.len(),
             MetricType::Info => 0,
         }
-    }
-
-    fn has_created(&self) -> bool {
-        let kind = self.descriptor.kind;
-        matches!(
-            kind,
-            MetricType::Counter | MetricType::Histogram | MetricType::Summary
-        )
     }
 
     fn render(&mut self, samples: &[Sample]) {
@@ -154,7 +162,6 @@ impl KeptLines {
     pub(crate) fn write<S: ExposedSeries>(
         &self,
         series: impl Iterator<Item = Option<S>> + Clone,
-        created_samples: bool,
         has_exemplars: bool,
         encoding: &mut Encoding<'_>,
     ) {
@@ -162,7 +169,7 @@ impl KeptLines {
         encoding.family(&family);
         let Encoding { out, problems, .. } = encoding;
         let is_empty = series.clone().all(|one| one.is_none());
-        let created_samples = created_samples && self.has_created() && !is_empty;
+        let has_created = self.has_created && !is_empty;
         let is_openmetrics = matches!(self.format, Format::OpenMetrics100 { .. });
         let mut writer = Writer {
             lines: self.main.cursor(),
@@ -173,12 +180,12 @@ impl KeptLines {
             lines_of_a_series: self.lines_of_a_series(),
             exemplars: (has_exemplars && is_openmetrics).then_some(problems),
         };
-        if !is_openmetrics || !created_samples {
+        if !is_openmetrics || !has_created {
             series
                 .clone()
                 .for_each(|one| writer.push_place(one.as_ref()));
         }
-        if !created_samples {
+        if !has_created {
             return;
         }
         let mut created = self.created.cursor();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forkmeter_core::encode::{Escaping, Format, encode};
 use forkmeter_core::registry::{Collector, Gather, Registry};
-use forkmeter_core::store::{HeapStore, Store};
+use forkmeter_core::store::{HeapStore, SeriesTable, Store};
 use forkmeter_core::{
     Descriptor, Exemplar, LabelSet, MetricFamily, MetricType, MultiprocessMode, Sample, Timestamp,
 };
@@ -246,4 +246,44 @@ fn series_that_come_and_go_between_scrapes_are_written_as_they_are_gathered() {
     formats().for_each(|format| compare(&registry, format).unwrap());
     sizes.clear();
     formats().for_each(|format| compare(&registry, format).unwrap());
+}
+
+#[test]
+fn a_table_writes_any_family_that_it_is_asked_for() {
+    let table = SeriesTable::new(1, 2);
+    for number in 0..3_u32 {
+        let series = table.intern(&[&number.to_string()], 1.5);
+        series.add(0, f64::from(number));
+    }
+    let family = |name| {
+        Arc::new(crate::store_suite::descriptor(
+            name,
+            MetricType::Summary,
+            &["l"],
+        ))
+    };
+    let families = [family("a"), family("b")];
+    for turn in 0..8_usize {
+        let (descriptor, created_samples) = (&families[turn / 2 % 2], turn % 2 == 0);
+        for format in formats() {
+            let mut expected = Vec::new();
+            encode(
+                [&table.family(descriptor, created_samples)],
+                format,
+                &mut expected,
+            )
+            .unwrap();
+            let mut text = b"before\n".to_vec();
+            table
+                .append_to(descriptor, format, created_samples, &mut text)
+                .unwrap();
+            if matches!(format, Format::OpenMetrics100 { .. }) {
+                text.extend_from_slice(b"# EOF\n");
+            }
+            assert_eq!(
+                String::from_utf8_lossy(&text),
+                format!("before\n{}", String::from_utf8_lossy(&expected))
+            );
+        }
+    }
 }

@@ -46,7 +46,7 @@ impl SeriesTable {
         });
         let format = encoding.format();
         let is_current = |rendered: &Rendered| {
-            rendered.lines.are_of(descriptor, format)
+            rendered.lines.are_of(descriptor, format, created_samples)
                 && rendered.closings == series.order.closings()
         };
         if rendered
@@ -57,7 +57,7 @@ impl SeriesTable {
         }
         let rendered = rendered.get_or_insert_with(|| {
             Box::new(Rendered {
-                lines: KeptLines::new(descriptor, format),
+                lines: KeptLines::new(descriptor, format, created_samples),
                 closings: series.order.closings(),
                 last_len: 0,
             })
@@ -70,12 +70,7 @@ impl SeriesTable {
         let expected = rendered.last_len.max(lines.estimated_len());
         encoding.reserve(expected + expected / 16);
         let has_exemplars = self.extras.is_used();
-        lines.write(
-            self.entries(&series),
-            created_samples,
-            has_exemplars,
-            encoding,
-        );
+        lines.write(self.entries(&series), has_exemplars, encoding);
         rendered.last_len = encoding.len() - before;
     }
 
