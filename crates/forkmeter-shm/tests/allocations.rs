@@ -1,4 +1,6 @@
-//! What series take, counted by the allocator; a process of its own, since it counts everything.
+//! What series of one process and their expositions take, counted by the allocator.
+//!
+//! A process of its own, since it counts everything; in this crate, since it has the unsafe code.
 #![allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
