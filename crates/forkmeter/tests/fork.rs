@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fork::Fork;
 use forkmeter::{
-    Counter, Family, Gather, Lazy, Registry, shared_registry, single_process_registry,
+    Counter, Family, Format, Gather, Lazy, Registry, shared_registry, single_process_registry,
 };
 
 const CHILDREN: u32 = 150;
@@ -33,6 +33,8 @@ fn count_in_child(registry: &Registry, family: &Family<Counter, 1>, number: u32)
         .inc();
     let gathered = registry.gather();
     assert!(gathered.errors.is_empty(), "{:?}", gathered.errors);
+    let exposed = registry.expose(Format::Text004);
+    assert!(exposed.errors.is_empty(), "{:?}", exposed.errors);
     Counter::builder("in_a_static", "")
         .register_or_get(&LAZY)
         .unwrap()
@@ -80,8 +82,10 @@ fn fork_while_threads_count(registry: &Registry) -> f64 {
                     family.with_label_values(["thread"]).inc();
                     family.with_label_values(["removed"]).inc();
                     family.remove(["removed"]);
-                    if rounds.is_multiple_of(64) {
-                        registry.gather();
+                    match rounds % 64 {
+                        0 => drop(registry.gather()),
+                        32 => drop(registry.expose(Format::Text004)),
+                        _ => {}
                     }
                     rounds += 1;
                 }
@@ -136,6 +140,6 @@ fn children_count_while_threads_of_the_parent_do() {
     // In one process's memory children count for themselves only, and nobody hangs either.
     let single = single_process_registry();
     fork_while_threads_count(&single);
-    let body = String::from_utf8(single.expose(forkmeter::Format::Text004).body).unwrap();
+    let body = String::from_utf8(single.expose(Format::Text004).body).unwrap();
     assert!(!body.contains("child"), "{body}");
 }

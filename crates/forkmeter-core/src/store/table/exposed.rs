@@ -21,7 +21,8 @@ impl SeriesTable {
     /// Appends the family of a descriptor with all series to an exposition.
     ///
     /// The bytes are those of [`encode`](crate::encode::encode) for [`SeriesTable::family`]. The starts of the lines are
-    /// kept, in the format that was asked for last: about the length of the exposition. So a repeated call copies them
+    /// kept, for the descriptor (the object, not its text) and the format that were asked for last: about the length of
+    /// the exposition. So a repeated call copies them
     /// and formats numbers. Series that came meanwhile are added, those that went are skipped; when they are the greater part
     /// all are rendered anew.
     ///

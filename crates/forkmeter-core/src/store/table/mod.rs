@@ -208,7 +208,7 @@ impl SeriesTable {
     /// Calls `f` for all series, in the order in which they were made.
     ///
     /// `f` is called with the table's lock held: it may read and count on handles that exist, but not make, find or
-    /// remove series, and must not wait.
+    /// remove series or ask a handle for its label values, and must not wait.
     pub fn for_each(&self, mut f: impl FnMut(SeriesEntry<'_>)) {
         let _section = fork::enter();
         let series = self.read();
