@@ -144,6 +144,12 @@ fn a_row_is_not_used_again_while_anybody_holds_it() {
     let second = table.intern(&["b"], 2.0);
     clone.add(0, 7.0);
     assert_eq!((second.get(0), clone.created_seconds()), (0.0, 1.0));
+    assert_eq!(
+        table.handle(second.id()).map(|found| found.id()),
+        Some(second.id())
+    );
+    assert!(table.handle(clone.id()).is_none(), "it was removed");
+    assert!(SeriesTable::new(1, 1).handle(second.id()).is_none());
     assert_eq!(clone.label_values(), ["a".into()]);
     let id = clone.id();
     drop(clone);

@@ -22,9 +22,8 @@ impl SeriesTable {
     ///
     /// The bytes are those of [`encode`](crate::encode::encode) for [`SeriesTable::family`]. The starts of the lines are
     /// kept, for the descriptor (the object, not its text) and the format that were asked for last: about the length of
-    /// the exposition. So a repeated call copies them
-    /// and formats numbers. Series that came meanwhile are added, those that went are skipped; when they are the greater part
-    /// all are rendered anew.
+    /// the exposition. So a repeated call copies them and formats numbers. Series that came meanwhile are added, those
+    /// that went are skipped; when they are the greater part all are rendered anew.
     ///
     /// Waits for other threads that do the same.
     pub fn encode_into(

@@ -158,6 +158,17 @@ impl SeriesTable {
         Some(self.hold(&series, id))
     }
 
+    /// Returns the series of a number, if it is in the table.
+    pub fn handle(self: &Arc<Self>, id: SeriesId) -> Option<SeriesHandle> {
+        let _section = fork::enter();
+        let series = self.read();
+        let is_there = series.rows.len() > id.index() && {
+            let (cells, row) = series.rows.row(id.0);
+            !row.is_removed(cells)
+        };
+        is_there.then(|| self.hold(&series, id.0))
+    }
+
     /// Removes a series and returns whether it was there. Whoever holds it counts on, for nobody.
     pub fn remove(&self, label_values: &[&str]) -> bool {
         let hash = self.hash(label_values.iter().copied());

@@ -100,6 +100,11 @@ impl Rows {
         }
     }
 
+    /// Returns how many rows were ever made.
+    pub(super) fn len(&self) -> usize {
+        self.count as usize
+    }
+
     /// Makes another row and returns its number.
     pub(super) fn grow(&mut self) -> u32 {
         let id = self.count;
