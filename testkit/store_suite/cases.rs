@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 
+use forkmeter_core::model::OVERFLOW_LABEL_VALUE;
+
 use super::*;
 
 pub(crate) fn every_kind_is_exposed_under_its_sample_names(store: &Arc<dyn Store>) {
@@ -399,5 +401,25 @@ pub(crate) fn label_sets_are_told_apart(store: &Arc<dyn Store>) {
             Some(f64::from(weight)),
             "{set:?}"
         );
+    }
+}
+
+pub(crate) fn a_family_with_a_limit_has_no_more_series(store: &Arc<dyn Store>) {
+    use MetricType::{Counter, Gauge, Histogram, Summary};
+    for kind in [Counter, Gauge, Histogram, Summary] {
+        let name = format!("limited_{kind}");
+        let descriptor = Arc::new(descriptor(&name, kind, &["l"]));
+        let other = Arc::new(self::descriptor(&format!("{name}_other"), kind, &["l"]));
+        store.intern(&other, &["x"]);
+        let is_taken = |value: &str| store.intern_within(&descriptor, &[value], 3).is_some();
+        let taken = ["a", "b", "a", "c", "d", "b"].map(is_taken);
+        assert_eq!(taken, [true, true, true, true, false, true], "{kind}");
+        assert!(is_taken(OVERFLOW_LABEL_VALUE), "{kind}");
+        assert!(!is_taken("d"), "{kind}");
+        assert!(store.remove(&descriptor, &["a"]));
+        assert_eq!(["d", "a"].map(is_taken), [true, false], "{kind}");
+        assert!(store.remove(&descriptor, &[OVERFLOW_LABEL_VALUE]));
+        assert!(!is_taken("a"), "{kind}");
+        assert_eq!(store.series(&descriptor).len(), 3, "{kind}");
     }
 }

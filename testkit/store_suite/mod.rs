@@ -49,6 +49,7 @@ macro_rules! store_suite {
             a_reset_zeroes_the_series_and_its_created_time,
             many_series_keep_their_values,
             label_sets_are_told_apart,
+            a_family_with_a_limit_has_no_more_series,
         );
     };
     ($fixture:ty: $($case:ident),* $(,)?) => {

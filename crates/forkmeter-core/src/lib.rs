@@ -7,6 +7,7 @@
 
 pub mod encode;
 pub mod fork;
+pub mod idle;
 pub mod merge;
 pub mod metric;
 pub mod model;

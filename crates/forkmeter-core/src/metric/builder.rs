@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::bounds::{Bounded, Bounds};
 use super::error::{ErrorKind, Result};
 use super::family::{DynFamily, Family};
 use super::name::NameParts;
@@ -29,6 +31,7 @@ pub struct Builder<M, S = Single> {
     pub(super) mode: MultiprocessMode,
     pub(super) upper_bounds: Option<Vec<f64>>,
     pub(super) states: Box<[Arc<str>]>,
+    bounds: Bounds,
     result: PhantomData<fn() -> (M, S)>,
 }
 
@@ -97,6 +100,7 @@ impl<M: Metric> Builder<M> {
             mode: MultiprocessMode::default(),
             upper_bounds: None,
             states: Box::default(),
+            bounds: Bounds::default(),
             result: PhantomData,
         }
     }
@@ -129,6 +133,7 @@ impl<M: Metric> Builder<M> {
             mode: self.mode,
             upper_bounds: self.upper_bounds,
             states: self.states,
+            bounds: self.bounds,
             result: PhantomData,
         }
     }
@@ -156,6 +161,48 @@ impl<M: Metric, S> Builder<M, S> {
     /// Adds a label with the same value on all series of the family.
     pub fn const_label(mut self, name: &str, value: &str) -> Self {
         self.const_labels = self.const_labels.with(name, value);
+        self
+    }
+
+    /// Sets how many series the family may have; there is no limit when not called.
+    ///
+    /// A label set for which there is no room is counted in one more series, whose labels all have the value
+    /// [`OVERFLOW_LABEL_VALUE`](crate::model::OVERFLOW_LABEL_VALUE), and `forkmeter_series_overflows_total` says for each
+    /// family how often. Series that are there count on; removed ones make room.
+    ///
+    /// In a store that workers share, the limit is on what all of them count together, and each worker should declare
+    /// the same; workers that make series at the same time may go over it by an eighth and one each. Of gauges each
+    /// worker has its own series. Without labels it means nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use forkmeter_core::{metric::Counter, registry::Registry, store::HeapStore};
+    /// # let registry = Registry::new(Arc::new(HeapStore::new(|| 0.0)));
+    /// let visits =
+    ///     Counter::builder("visits", "Visits.").labels(["page"]).max_series(2).register(&registry)?;
+    /// for page in ["/", "/about", "/?id=1", "/?id=2", "/"] {
+    ///     visits.with_label_values([page]).inc();
+    /// }
+    /// assert_eq!(visits.find(["/"]).map(|series| series.get()), Some(2.0));
+    /// assert_eq!(visits.find(["__overflow__"]).map(|series| series.get()), Some(2.0));
+    /// # Ok::<(), forkmeter_core::metric::Error>(())
+    /// ```
+    pub fn max_series(mut self, max_series: usize) -> Self {
+        self.bounds.max_series = Some(max_series);
+        self
+    }
+
+    /// Removes series in which nobody counted for this long, as far as collections of the registry see; never when
+    /// not called.
+    ///
+    /// A series is idle while its values stay what they are. It is removed by the first collection that finds it so
+    /// for long enough, at its third look at the earliest, and is not in its result. Asked for again, it starts from
+    /// zero; a handle that is held counts nowhere any more, as after [`Family::remove`], so programs ask for the
+    /// series each time. Series without labels stay.
+    pub fn idle_expiry(mut self, after: Duration) -> Self {
+        self.bounds.idle_seconds = Some(after.as_secs_f64());
         self
     }
 
@@ -260,10 +307,12 @@ impl<M: Metric, S> Builder<M, S> {
             upper_bounds,
             states: self.states,
         };
+        let bounded = Bounded::new(self.bounds, &descriptor, &**store);
         Ok(DynFamily::new(
             Arc::new(descriptor),
             Arc::clone(store),
             const_values.into(),
+            bounded,
         ))
     }
 }

@@ -6,12 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashTable;
 
+use super::bounds::Bounded;
 use super::error::{ErrorKind, Result};
 use super::held::{Held, HeldSeries};
 use super::recent::{self, Generation};
 use super::{Metric, Series};
 use crate::fork;
-use crate::model::{Descriptor, LabelSet};
+use crate::idle::LabelValues;
+use crate::model::{Descriptor, LabelSet, MetricFamily, OVERFLOW_LABEL_VALUE};
 use crate::store::Store;
 
 /// Holds the series of a metric with `N` labels.
@@ -147,11 +149,13 @@ impl<M: Metric> DynFamily<M> {
         descriptor: Arc<Descriptor>,
         store: Arc<dyn Store>,
         const_values: Box<[Arc<str>]>,
+        bounded: Bounded,
     ) -> Self {
         let core = FamilyCore {
             descriptor,
             store,
             const_values,
+            bounded,
             hasher: foldhash::fast::RandomState::default(),
             generation: Generation::new(),
             known: RwLock::default(),
@@ -244,6 +248,16 @@ impl<M: Metric> DynFamily<M> {
         &self.core.descriptor
     }
 
+    /// Tells whether series are to be removed once nobody counts in them.
+    pub(crate) fn forgets_idle_series(&self) -> bool {
+        self.core.bounded.watches()
+    }
+
+    /// Removes the series that are idle, as a collection of the family at a time shows, and returns their label values.
+    pub(crate) fn remove_idle(&self, family: &MetricFamily, now_seconds: f64) -> Vec<LabelValues> {
+        self.core.remove_idle(family, now_seconds)
+    }
+
     /// Returns the store that keeps the family's values.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.core.store
@@ -257,6 +271,7 @@ struct FamilyCore<M> {
     store: Arc<dyn Store>,
     /// The values of the constant labels, which are the last of the descriptor's label names.
     const_values: Box<[Arc<str>]>,
+    bounded: Bounded,
     hasher: foldhash::fast::RandomState,
     generation: Generation,
     known: RwLock<HashTable<Known>>,
@@ -347,8 +362,15 @@ impl<M: Metric> FamilyCore<M> {
             return remember(&found.series);
         }
         // The lock is kept while the store works, so that no removal comes between interning and remembering.
-        let slots =
-            self.with_all_values(label_values, |all| self.store.intern(&self.descriptor, all));
+        let (store, descriptor) = (&*self.store, &self.descriptor);
+        let interned = self.with_all_values(label_values, |all| {
+            self.bounded.intern(store, descriptor, all)
+        });
+        let Some(slots) = interned else {
+            drop(known);
+            // Its own label values are not remembered: there may be any number of such label sets.
+            return self.look_up(&vec![OVERFLOW_LABEL_VALUE; label_values.len()]);
+        };
         let descriptor = Arc::clone(&self.descriptor);
         let series = Arc::new(HeldSeries { slots, descriptor });
         let held = remember(&series);
@@ -413,6 +435,16 @@ impl<M: Metric> FamilyCore<M> {
             removed += usize::from(self.remove(&values));
         }
         removed
+    }
+
+    fn remove_idle(&self, family: &MetricFamily, now_seconds: f64) -> Vec<LabelValues> {
+        let idle = self.bounded.idle(&self.descriptor, family, now_seconds);
+        let own = self.label_count();
+        let removed = idle.into_iter().filter(|values| {
+            let own_values: Vec<&str> = values[..own].iter().map(|value| &**value).collect();
+            values[own..] == *self.const_values && self.remove(&own_values)
+        });
+        removed.collect()
     }
 
     fn find(&self, label_values: &[&str]) -> Option<M> {

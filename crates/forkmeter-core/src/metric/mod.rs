@@ -24,6 +24,7 @@
 //! # Ok::<(), forkmeter_core::metric::Error>(())
 //! ```
 
+mod bounds;
 mod builder;
 mod counter;
 mod error;
@@ -41,6 +42,7 @@ mod untyped;
 use std::fmt;
 use std::sync::Arc;
 
+pub use bounds::{OVERFLOWS_HELP, OVERFLOWS_NAME};
 pub use builder::{Builder, Dynamic, Labelled, Shape, Single};
 pub use counter::Counter;
 pub use error::{Error, ErrorKind, Result};

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+/// The value of every label of the series in which a family that may have no more series counts what has none.
+pub const OVERFLOW_LABEL_VALUE: &str = "__overflow__";
+
 /// Holds the labels of one series, sorted by name, each name once.
 ///
 /// Equality, order and hash are those of the sorted pairs, so two sets that were given in different

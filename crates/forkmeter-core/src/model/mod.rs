@@ -13,7 +13,7 @@ pub use descriptor::{
 };
 pub use family::MetricFamily;
 pub use kind::{MergeRule, MetricType, MultiprocessMode, ParseKindError};
-pub use label::LabelSet;
+pub use label::{LabelSet, OVERFLOW_LABEL_VALUE};
 pub(crate) use name::exemplar_characters;
 pub use name::{
     EXEMPLAR_MAX_CHARACTERS, NameError, NameErrorKind, NameScheme, NameSubject,

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::forgetful::forget;
 use super::{Collector, Registry, RestrictedRegistry, State, What, target_info_family};
 use crate::encode::{Encoding, Format, encode};
 use crate::model::{LabelSet, MetricFamily, Sample};
@@ -73,7 +74,8 @@ pub(super) fn gather(registry: &Registry, wanted: Option<&HashSet<Box<str>>>) ->
             state.target_info.clone(),
         )
     });
-    let stored = registry.store.collect();
+    let mut stored = registry.store.collect();
+    forget(registry, &mut stored.families);
     let mut result = Collected {
         families: Vec::new(),
         errors: stored.errors,
@@ -103,6 +105,10 @@ pub(super) fn gather(registry: &Registry, wanted: Option<&HashSet<Box<str>>>) ->
 
 /// Encodes what [`gather`] returns for all names.
 fn expose(registry: &Registry, format: Format) -> Exposition {
+    if registry.has_forgetful() {
+        // What is idle shows in samples only.
+        forget(registry, &mut registry.store.collect().families);
+    }
     let (collectors, hidden, target_info) = registry.locked(|state| {
         (
             collectors(state, None),

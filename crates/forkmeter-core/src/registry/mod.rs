@@ -1,6 +1,7 @@
 //! Registries: which families are exposed together.
 
 mod collector;
+mod forgetful;
 mod gather;
 mod restricted;
 
@@ -13,6 +14,7 @@ pub use collector::Collector;
 pub use gather::{Exposition, Gather};
 pub use restricted::RestrictedRegistry;
 
+use self::forgetful::Forgetful;
 use crate::fork;
 use crate::metric::{DynFamily, ErrorKind, Family, Metric, Result, claimed_suffixes};
 use crate::model::{Descriptor, LabelSet, MetricFamily, MetricType};
@@ -75,6 +77,8 @@ enum What {
     Family {
         descriptor: Arc<Descriptor>,
         family: Arc<dyn Any + Send + Sync>,
+        /// The same, where idle series are to be removed.
+        forgetful: Option<Arc<dyn Forgetful>>,
     },
     Collector(Arc<dyn Collector>),
     TargetInfo,
@@ -125,9 +129,11 @@ impl Registry {
     pub fn register<M: Metric>(&self, family: &DynFamily<M>) -> Result<()> {
         let descriptor = Arc::clone(family.descriptor());
         let names = exposed_names(&descriptor.name, descriptor.kind);
-        let family: Arc<dyn Any + Send + Sync> = Arc::new(family.clone());
+        let family = Arc::new(family.clone());
+        let forgetful = family.forgets_idle_series();
         let what = What::Family {
             descriptor: Arc::clone(&descriptor),
+            forgetful: forgetful.then(|| Arc::clone(&family) as Arc<dyn Forgetful>),
             family,
         };
         self.claim(names, what)?;

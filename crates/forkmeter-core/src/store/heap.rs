@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{Clock, Collected, SeriesHandle, SeriesTable, Slots, Store};
 use crate::encode::Encoding;
 use crate::fork;
-use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily, Timestamp};
+use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily, OVERFLOW_LABEL_VALUE, Timestamp};
 
 /// Keeps values in the memory of this process.
 ///
@@ -32,6 +32,8 @@ struct HeapFamily {
     withdrawn: bool,
     /// One, unless declarations of one name differ in their buckets or label names.
     tables: Vec<Arc<SeriesTable>>,
+    /// How many of the series are for what a family has no room for.
+    overflows: usize,
 }
 
 impl HeapStore {
@@ -111,6 +113,18 @@ impl Store for HeapStore {
         Arc::new(self.series_of(descriptor, label_values))
     }
 
+    fn intern_within(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        label_values: &[&str],
+        max_series: usize,
+    ) -> Option<Arc<dyn Slots>> {
+        let has_room = self.change(descriptor, |family| {
+            family.len() < max_series || is_overflow(label_values) || family.has(label_values)
+        });
+        has_room.then(|| self.intern(descriptor, label_values))
+    }
+
     fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
         self.change(descriptor, |family| family.remove(label_values))
     }
@@ -129,6 +143,10 @@ impl Store for HeapStore {
         self.series_of(descriptor, label_values)
             .handle
             .set_facts(facts);
+    }
+
+    fn now_seconds(&self) -> f64 {
+        (self.clock)()
     }
 
     fn collect(&self) -> Collected {
@@ -162,10 +180,37 @@ impl HeapFamily {
             descriptor: Arc::clone(descriptor),
             withdrawn: false,
             tables: vec![table_for(descriptor)],
+            overflows: 0,
         }
     }
 
+    /// Returns how many series there are, those for what had no room not counted.
+    fn len(&self) -> usize {
+        let all: usize = self.tables.iter().map(|table| table.len()).sum();
+        all - self.overflows
+    }
+
+    /// Tells whether there is a series with these label values.
+    fn has(&self, label_values: &[&str]) -> bool {
+        let mut tables = self.tables.iter();
+        tables.any(|table| {
+            table.label_count() == label_values.len() && table.find(label_values).is_some()
+        })
+    }
+
     fn series_of(
+        &mut self,
+        descriptor: &Descriptor,
+        label_values: &[&str],
+        clock: Clock,
+    ) -> SeriesHandle {
+        if is_overflow(label_values) && !self.has(label_values) {
+            self.overflows += 1;
+        }
+        self.series_in_table(descriptor, label_values, clock)
+    }
+
+    fn series_in_table(
         &mut self,
         descriptor: &Descriptor,
         label_values: &[&str],
@@ -203,7 +248,9 @@ impl HeapFamily {
     fn remove(&mut self, label_values: &[&str]) -> bool {
         let with_labels = |table: &&Arc<SeriesTable>| table.label_count() == label_values.len();
         let mut tables = self.tables.iter().filter(with_labels);
-        tables.any(|table| table.remove(label_values))
+        let was_there = tables.any(|table| table.remove(label_values));
+        self.overflows -= usize::from(was_there && is_overflow(label_values));
+        was_there
     }
 
     fn expose(&self, created_samples: bool) -> MetricFamily {
@@ -223,6 +270,11 @@ impl HeapFamily {
             _ => encoding.family(&self.expose(created_samples)),
         }
     }
+}
+
+/// Tells whether a series with these label values is for what had no room.
+fn is_overflow(label_values: &[&str]) -> bool {
+    label_values.first() == Some(&OVERFLOW_LABEL_VALUE)
 }
 
 fn table_for(descriptor: &Descriptor) -> Arc<SeriesTable> {

@@ -16,7 +16,7 @@ pub use heap::HeapStore;
 pub use table::{LabelValues, SeriesEntry, SeriesHandle, SeriesId, SeriesTable};
 
 use crate::encode::Encoding;
-use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily};
+use crate::model::{Descriptor, Exemplar, LabelSet, MetricFamily, OVERFLOW_LABEL_VALUE};
 
 /// Returns the current Unix time in seconds; handed to stores and registries because this crate reads no clock.
 pub type Clock = fn() -> f64;
@@ -45,6 +45,32 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// cells, in the same process or in another one that shares the store (gauges: one cell per process).
     fn intern(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<dyn Slots>;
 
+    /// As [`Store::intern`], unless the family would then have more than `max_series`. Removed ones do not count, and
+    /// neither does that of [`OVERFLOW_LABEL_VALUE`].
+    ///
+    /// A store that workers share counts what all of them made, and may let workers that make series at the same time go
+    /// over it by an eighth and one each (gauges: what this process made).
+    fn intern_within(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        label_values: &[&str],
+        max_series: usize,
+    ) -> Option<Arc<dyn Slots>> {
+        let known = self.series(descriptor);
+        let is_overflow = |values: &[Arc<str>]| {
+            values
+                .first()
+                .is_some_and(|value| **value == *OVERFLOW_LABEL_VALUE)
+        };
+        let is_it = |values: &[Arc<str>]| {
+            let mut pairs = values.iter().zip(label_values);
+            pairs.all(|(own, other)| **own == **other)
+        };
+        let count = known.iter().filter(|values| !is_overflow(values)).count();
+        let has_room = count < max_series || known.iter().any(|values| is_it(values));
+        has_room.then(|| self.intern(descriptor, label_values))
+    }
+
     /// Removes a series from everybody's exposition and returns whether it was there.
     ///
     /// Handles that this process got before go on working but count nowhere; the series starts from zero when
@@ -56,6 +82,9 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Sets the facts of a series of an info family.
     fn set_info(&self, descriptor: &Arc<Descriptor>, label_values: &[&str], facts: LabelSet);
+
+    /// Returns the present time, as Unix time in seconds.
+    fn now_seconds(&self) -> f64;
 
     /// Returns all families with their samples as one process sees them: the merge over all workers where the
     /// store is shared. What could not be read is left out and named in the errors.

@@ -12,6 +12,7 @@ mod store_suite;
 #[path = "../../../../testkit/fuzz_replay.rs"]
 mod fuzz_replay;
 
+mod bounds;
 mod encode;
 mod fuzz_corpus;
 mod heap;

@@ -199,6 +199,10 @@ impl Store for Shared {
         self.0.set_info(descriptor, label_values, facts);
     }
 
+    fn now_seconds(&self) -> f64 {
+        self.0.now_seconds()
+    }
+
     fn collect(&self) -> Collected {
         self.0.collect()
     }

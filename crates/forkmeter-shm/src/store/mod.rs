@@ -2,6 +2,7 @@
 
 mod collect;
 mod hints;
+mod limit;
 mod publish;
 mod self_metrics;
 mod series;
@@ -186,6 +187,17 @@ impl Store for ShmStore {
         state.intern(&self.shared, descriptor, label_values)
     }
 
+    fn intern_within(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        label_values: &[&str],
+        max_series: usize,
+    ) -> Option<Arc<dyn Slots>> {
+        let _section = fork::enter();
+        self.shared
+            .intern_within(descriptor, label_values, max_series)
+    }
+
     fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
         let _section = fork::enter();
         self.shared
@@ -203,6 +215,10 @@ impl Store for ShmStore {
         let mut state = self.shared.lock();
         let series = state.intern(&self.shared, descriptor, label_values);
         state.set_info(&series, facts);
+    }
+
+    fn now_seconds(&self) -> f64 {
+        (self.shared.options.clock)()
     }
 
     fn collect(&self) -> Collected {

@@ -14,6 +14,7 @@ use forkmeter_core::store::{Clock, Slots};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use super::hints::Looks;
+use super::limit::Shares;
 use super::series::Series;
 use super::{Options, Shared};
 use crate::directory::{DRAIN, Deleted, OpenDirectory, Rewritten, is_shared};
@@ -42,6 +43,8 @@ pub(super) struct State {
     draining: Vec<(Arc<Series>, Instant)>,
     /// Gauge files that were replaced lately.
     rewritten: Vec<Rewritten>,
+    /// What this worker may still make of families with a limit.
+    pub(super) shares: Shares,
     undeclared: bool,
     is_repairing: bool,
     /// Whether a deletion is a reset.
@@ -84,6 +87,7 @@ impl State {
             unpublished: Vec::new(),
             draining: Vec::new(),
             rewritten: Vec::new(),
+            shares: Shares::default(),
             undeclared: false,
             is_repairing: false,
             resets: false,
@@ -207,6 +211,18 @@ impl State {
         series
     }
 
+    /// Tells whether this process knows a series.
+    pub(super) fn knows(&self, descriptor: &Descriptor, label_values: &[&str]) -> bool {
+        let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
+        let family = self.by_name.get(&descriptor.name);
+        family.is_some_and(|index| self.families[*index].index.contains_key(&key))
+    }
+
+    /// Returns the directory, where it is open.
+    pub(super) fn open_directory(&mut self) -> Option<&mut OpenDirectory> {
+        self.open.as_mut()
+    }
+
     pub(super) fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
         let family = self
             .by_name
@@ -228,6 +244,7 @@ impl State {
         label_values: &[&str],
     ) -> bool {
         self.follow(options);
+        self.shares.forget(&descriptor.name);
         let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
         let labels = descriptor.labels(label_values);
         let family = self.family(descriptor);

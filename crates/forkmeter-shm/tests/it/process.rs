@@ -495,3 +495,56 @@ fn a_stopped_worker_stops_nobody() {
     }
     holder.kill();
 }
+
+#[test]
+fn workers_together_keep_to_the_limit_of_a_family() {
+    const WORKERS: usize = 6;
+    const MAX_SERIES: usize = 100;
+    let directory = tempfile::tempdir().unwrap();
+    // The hooks of forks, before other threads fork.
+    let store = store_in(directory.path());
+    let limited = descriptor(MetricType::Histogram, "h");
+    let made = |own: &dyn Fn(usize) -> String| {
+        let store = store_in(directory.path());
+        let names = (0..1000).map(own);
+        let slots = names.filter_map(|name| store.intern_within(&limited, &[&name], MAX_SERIES));
+        slots.map(|slots| slots.add(1, 1.0)).count()
+    };
+    let children: Vec<_> = (0..WORKERS)
+        .map(|worker| {
+            fork(move || {
+                made(&|number| format!("{worker}/{number}"));
+            })
+        })
+        .collect();
+    for child in children {
+        assert_eq!(child.wait(), 0);
+    }
+    let count = || {
+        let families = store.collect().families;
+        let samples = families.iter().flat_map(|family| &family.samples);
+        samples
+            .filter(|sample| &*sample.name == "h_count")
+            .map(|sample| {
+                sample
+                    .labels
+                    .iter()
+                    .next()
+                    .map(|(_, value)| value.to_owned())
+            })
+            .collect::<Vec<_>>()
+    };
+    let there = count();
+    assert!(
+        (MAX_SERIES..=MAX_SERIES + MAX_SERIES / 8 + WORKERS).contains(&there.len()),
+        "{}",
+        there.len()
+    );
+    // A later worker finds no room for what is new, and goes on with what others made.
+    let first = there[0].clone().unwrap();
+    let again = store.intern_within(&limited, &[&first], MAX_SERIES);
+    assert!(again.is_some_and(|slots| slots.get(1) == 1.0));
+    let own_made = fork(|| assert_eq!(made(&|number| format!("late/{number}")), 0));
+    assert_eq!(own_made.wait(), 0);
+    assert_eq!(count().len(), there.len());
+}
