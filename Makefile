@@ -19,6 +19,7 @@ PYTEST_ARGS ?=
 OFFICIAL_TESTS ?=
 ONCE ?=
 ROW ?=
+BENCH_ARGS ?=
 # The package is the wheel's, not the one in this folder.
 SOAK_PYTEST := FORKMETER_BIN="$(abspath $(BUILD)/soak/bin/forkmeter)" $(BUILD)/soak/bin/python -m pytest \
     --override-ini=pythonpath=". ../demo"
@@ -31,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help  ## list the targets
 help:
-	@awk -F '  ## ' '/^\.PHONY: .*  ## / { sub(/^\.PHONY: /, "", $$1); printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F '  ## ' '/^\.PHONY: .*  ## / { sub(/^\.PHONY: /, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test  ## everything: lint, test-rust, test-python, test-official; ends with what was skipped (a failure where CI=true)
 test:
@@ -97,11 +98,24 @@ demo: wheel $(BUILD)/demo.stamp
 	@exec $(BIN)/python demo/demo.py --forkmeter $(BIN)/forkmeter $(if $(ONCE),--once)
 
 .PHONY: bench  ## the table of all benchmarks, into benches/results; ROW="calls text" prints some (Python 3.10 or later)
-bench: wheel
+bench: bench-programs
+	$(BUILD)/bench/bin/python benches/run.py --bin-dir "$(CARGO_TARGET_DIR)/release" $(ROW)
+
+.PHONY: bench-plots  ## how costs grow, as pictures and numbers in benches/results/scale (Python 3.11 or later)
+bench-plots: bench-programs
+	$(BUILD)/bench/bin/python -m pip install --quiet --no-deps --requirement benches/plots-requirements.txt
+	PYTHONPATH=tests $(BUILD)/bench/bin/python benches/scale.py --bin-dir "$(CARGO_TARGET_DIR)/release" $(BENCH_ARGS)
+	$(BUILD)/bench/bin/python benches/plots.py
+
+.PHONY: bench-load  ## 64 scrapers of 100,000 series at once, at forkmeter's exporter and at the official one
+bench-load: bench-programs
+	$(BUILD)/bench/bin/python benches/run.py --bin-dir "$(CARGO_TARGET_DIR)/release" load
+
+.PHONY: bench-programs
+bench-programs: wheel
 	$(PYTHON) -m venv --clear $(BUILD)/bench
 	$(BUILD)/bench/bin/python -m pip install --quiet --no-deps --requirement benches/requirements.txt $(BUILD)/wheel/*.whl
-	$(CARGO) build --release --package forkmeter-bench
-	$(BUILD)/bench/bin/python benches/run.py --bin-dir "$(CARGO_TARGET_DIR)/release" $(ROW)
+	$(CARGO) build --release --package forkmeter-bench --package forkmeter-cli
 
 .PHONY: fuzz  ## fuzz every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
 fuzz:

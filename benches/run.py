@@ -29,6 +29,7 @@ PROGRAMS = {
     "text": False,
     "rust": True,
     "http_fastapi": False,
+    "load": True,
 }
 
 

@@ -19,32 +19,34 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-DIRECTORY = sys.argv[1]
-
 
 class Merged:
-    """Collects what the helper merges."""
+    """Collects what the helper merges of a directory."""
+
+    def __init__(self, directory: str) -> None:
+        """Takes the directory."""
+        self._directory = directory
 
     def collect(self) -> Any:
         """Returns the families of all files, which the helper gives in types of its own."""
-        files = glob.glob(os.path.join(DIRECTORY, "*.db"))  # noqa: PTH118, PTH207 -- as the peer does
+        files = glob.glob(os.path.join(self._directory, "*.db"))  # noqa: PTH118, PTH207 -- as the peer does
         for merged in speedups.merge(files):
             family = Metric(merged.name, merged.documentation, merged.typ)
             family.samples = [Sample(sample.name, sample.labels, sample.value) for sample in merged.samples]
             yield family
 
 
-def scrape() -> bytes:
+def scrape(directory: str) -> bytes:
     """Scrapes as the official client's documents say."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=DIRECTORY)
+    MultiProcessCollector(registry, path=directory)
     return generate_latest(registry)
 
 
-def scrape_with_speedups() -> bytes:
+def scrape_with_speedups(directory: str) -> bytes:
     """Scrapes with the helper in the place of the official merge."""
     registry = CollectorRegistry()
-    registry.register(Merged())
+    registry.register(Merged(directory))
     return generate_latest(registry)
 
 
@@ -59,11 +61,12 @@ def samples(text: str) -> dict[Any, float]:
 
 def main() -> None:
     """Checks, and prints."""
+    directory = sys.argv[1]
     with open(sys.argv[3], encoding="utf-8") as file:  # noqa: PTH123 -- a path from the command line
         wanted = samples(file.read())
     sides = {"official": scrape, "speedups": scrape_with_speedups}
     for side, scrape_one in sides.items():
-        theirs = samples(scrape_one().decode())
+        theirs = samples(scrape_one(directory).decode())
         if theirs.keys() != wanted.keys():
             raise SystemExit(f"{side}: other samples: {list(theirs.keys() ^ wanted.keys())[:10]}")
         for key, value in theirs.items():
@@ -74,7 +77,7 @@ def main() -> None:
     for _ in range(int(sys.argv[2])):
         for side, scrape_one in sides.items():
             start = time.perf_counter()
-            scrape_one()
+            scrape_one(directory)
             taken[side].append(time.perf_counter() - start)
     print(json.dumps({"samples": len(wanted), **taken}))
 
