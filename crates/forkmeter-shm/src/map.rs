@@ -126,10 +126,24 @@ impl Mapping {
         Ok(())
     }
 
+    /// Tells whether the bytes below `end` are mapped.
+    pub(crate) fn covers(&self, end: u64) -> bool {
+        let needed = usize::try_from(end.div_ceil(WINDOW_BYTES)).unwrap_or(usize::MAX);
+        let windows = self.windows.get(..needed);
+        windows.is_some_and(|windows| windows.iter().all(|window| window.get().is_some()))
+    }
+
     /// Tells whether the file was found cut off; then the cells from there on show memory of this process and its
     /// children.
     pub(crate) fn is_cut_off(&self) -> bool {
         let mut windows = self.windows.iter().filter_map(OnceLock::get);
+        windows.any(|window| window.0.is_cut_off())
+    }
+
+    /// As [`Mapping::is_cut_off`], of the windows of the bytes below `end`.
+    pub(crate) fn is_cut_off_before(&self, end: u64) -> bool {
+        let windows = usize::try_from(end.div_ceil(WINDOW_BYTES)).unwrap_or(WINDOWS);
+        let mut windows = self.windows.iter().take(windows).filter_map(OnceLock::get);
         windows.any(|window| window.0.is_cut_off())
     }
 

@@ -1,20 +1,20 @@
 //! One segment file as its writers see it: mapped, indexed by key, appended to under the directory lock.
 
+mod append;
 mod damage;
 mod fill;
 mod held;
+mod index;
 
 use std::fs::{self, OpenOptions};
-use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
 pub(crate) use self::held::Held;
+use self::index::Index;
 use crate::layout::{self, HEADER_SIZE, Header, Mark, Step};
 use crate::map::{MAX_FILE_BYTES, Mapping};
 use crate::side::exemplars::SlotId;
@@ -40,15 +40,7 @@ pub(crate) struct Segment {
     crowded_above: u64,
     is_damaged: bool,
     limit_bytes: u64,
-    index: HashTable<Indexed>,
-    hasher: DefaultHashBuilder,
-}
-
-/// Is where one key's value stands, in units of 8 bytes, and enough of the key's hash to find it.
-#[derive(Clone, Copy, Debug)]
-struct Indexed {
-    hash: u32,
-    value_at: u32,
+    index: Index,
 }
 
 /// Is one slot to be looked up or made.
@@ -190,8 +182,7 @@ impl Segment {
             crowded_above: fill::MIN_DEAD_BYTES,
             is_damaged: false,
             limit_bytes: MAX_FILE_BYTES,
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            index: Index::default(),
             file: OwnFile::new(file)?,
         })
     }
@@ -236,68 +227,6 @@ impl Segment {
     #[cfg(test)]
     pub(crate) fn limit(&mut self, bytes: u64) {
         self.limit_bytes = bytes;
-    }
-
-    /// Looks up keys among what is known already; `None` unless all are. Needs no lock.
-    pub(crate) fn find_all(&self, wanted: &[Wanted<'_>]) -> Option<Vec<Found>> {
-        wanted.iter().map(|one| self.find(one.key)).collect()
-    }
-
-    /// Looks up keys, and appends those that nobody appended yet.
-    ///
-    /// A new slot starts with what `initial` says for its position in `wanted`; it is asked only once nothing
-    /// can fail any more.
-    pub(crate) fn find_or_append(
-        &mut self,
-        _lock: &DirectoryLock<'_>,
-        wanted: &[Wanted<'_>],
-        initial: &mut dyn FnMut(usize) -> f64,
-    ) -> io::Result<Vec<Found>> {
-        if self.is_sealed() {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let used = self.catch_up()?;
-        let mut found: Vec<Option<Found>> = wanted.iter().map(|one| self.find(one.key)).collect();
-        let missing = || {
-            (0..)
-                .zip(wanted)
-                .zip(&found)
-                .filter(|(_, found)| found.is_none())
-        };
-        let size: usize = missing()
-            .map(|((_, one), _)| layout::entry_len(one.key.len()))
-            .sum();
-        if let Some(((_, one), _)) =
-            missing().find(|((_, one), _)| one.key.len() > layout::MAX_KEY_SIZE)
-        {
-            let text = format!("a key of {} bytes is too long", one.key.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        if size > 0 {
-            let end = used + size as u64;
-            self.grow(end)?;
-            let mut bytes = Vec::with_capacity(size);
-            let mut places = Vec::new();
-            for ((position, one), _) in missing() {
-                let entry_at = used + bytes.len() as u64;
-                places.push((
-                    position,
-                    entry_at + layout::value_position(one.key.len()) as u64,
-                ));
-                layout::append_entry(&mut bytes, one.key, initial(position), one.timestamp);
-            }
-            self.mapping.write(used, &bytes)?;
-            self.publish(end);
-            for (position, value_offset) in places {
-                self.remember(wanted[position].key, value_offset);
-                found[position] = self.found(value_offset, true);
-            }
-            self.scanned = end;
-        }
-        found
-            .into_iter()
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| invalid(&self.path, "has an entry outside of its mapping"))
     }
 
     /// Indexes what other writers appended since the last look, and returns the bytes in use.
@@ -373,88 +302,11 @@ impl Segment {
         }
         Ok(entries)
     }
-
-    fn publish(&self, end: u64) {
-        let word = self
-            .mapping
-            .word(0)
-            .expect("invariant: the header is mapped");
-        let end = u32::try_from(end).expect("invariant: `grow` bounds the size");
-        // ORDERING: pairs with the acquire of other writers; readers in other processes use system calls,
-        // which see memory in this order too.
-        word.store(end, Ordering::Release);
-    }
-
-    /// Makes room up to `end`, twice as much as there was if possible.
-    fn grow(&mut self, end: u64) -> io::Result<()> {
-        if end >= self.limit_bytes {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        if end > self.allocated {
-            let needed = end.next_multiple_of(PAGE);
-            let growth = self.allocated.clamp(PAGE, MAX_GROWTH_BYTES);
-            let generous = (self.allocated + growth).next_multiple_of(PAGE).max(needed);
-            let generous = generous.min(self.limit_bytes.next_multiple_of(PAGE));
-            let allocate = |to| sys::allocate(&self.file, self.allocated, to).map(|()| to);
-            self.allocated = allocate(generous).or_else(|_| allocate(needed))?;
-        }
-        self.mapping.cover(&self.file, end)
-    }
-
-    fn find(&self, key: &[u8]) -> Option<Found> {
-        let hash = self.short_hash(key);
-        let candidate = self.index.find(spread(hash), |indexed| {
-            indexed.hash == hash && self.has_key(u64::from(indexed.value_at) * 8, key)
-        })?;
-        self.found(u64::from(candidate.value_at) * 8, false)
-    }
-
-    fn found(&self, value_offset: u64, is_new: bool) -> Option<Found> {
-        let cell = self.mapping.cell(value_offset)?;
-        Some(Found {
-            cell,
-            value_offset,
-            segment_inode: self.file.inode(),
-            is_new,
-        })
-    }
-
-    fn has_key(&self, value_offset: u64, key: &[u8]) -> bool {
-        let Some(entry_at) = value_offset.checked_sub(layout::value_position(key.len()) as u64)
-        else {
-            return false;
-        };
-        let mut bytes = vec![0; 4 + key.len()];
-        let length = i32::try_from(key.len()).unwrap_or(i32::MAX).to_le_bytes();
-        self.file.read_exact_at(&mut bytes, entry_at).is_ok()
-            && bytes[..4] == length
-            && bytes[4..] == *key
-    }
-
-    fn remember(&mut self, key: &[u8], value_offset: u64) {
-        let hash = self.short_hash(key);
-        let value_at =
-            u32::try_from(value_offset / 8).expect("invariant: segments end below 2 GiB");
-        let indexed = Indexed { hash, value_at };
-        self.index
-            .insert_unique(spread(hash), indexed, |indexed| spread(indexed.hash));
-    }
-
-    /// Returns the half of a key's hash that is remembered, so that the table can grow without the keys.
-    fn short_hash(&self, key: &[u8]) -> u32 {
-        let half = self.hasher.hash_one(key) >> 32;
-        u32::try_from(half).expect("invariant: 32 bits are left")
-    }
 }
 
 /// Tells whether there is a file without anything in it: somebody emptied it.
 fn is_empty(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0)
-}
-
-/// Returns the hash that the table works with for a remembered half.
-fn spread(short: u32) -> u64 {
-    u64::from(short).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 fn invalid(path: &Path, what: &str) -> io::Error {

@@ -8,20 +8,22 @@ mod attached;
 mod lock;
 mod once;
 mod records;
+mod word;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::layout::WORKERS_FILE;
+use crate::map::Mapping;
 use crate::reader::WorkerReport;
 use crate::sys::{self, OwnFile};
 
 use self::attached::Attached;
 pub(crate) use self::attached::Attachment;
-pub(crate) use self::lock::DirectoryLock;
+pub(crate) use self::lock::{AppendLock, DirectoryLock};
 use self::once::Listed;
 pub(crate) use self::records::Claim;
 use self::records::u32_at;
@@ -62,6 +64,8 @@ pub(crate) struct WorkersFile {
     listed: Listed,
     path: PathBuf,
     writable: bool,
+    /// Shows the header, where the word of the lock stands, once somebody locked.
+    header: OnceLock<Mapping>,
     /// Keeps threads of this process apart, which the record locks do not.
     threads: Mutex<()>,
     claim: Mutex<Option<Claim>>,

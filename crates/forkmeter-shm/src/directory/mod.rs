@@ -7,6 +7,7 @@ mod gauges;
 mod generations;
 mod journal;
 pub mod leftovers;
+mod looked;
 mod meta;
 mod rescue;
 mod retire;
@@ -19,6 +20,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use forkmeter_core::encode::format_value;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
@@ -28,6 +30,7 @@ use self::exemplars::ExemplarFile;
 pub(crate) use self::gauges::Rewritten;
 pub(crate) use self::generations::DRAIN;
 use self::generations::{Leaving, Rest};
+use self::looked::Looked;
 use self::meta::MetaFile;
 use crate::layout::{self, Mark};
 use crate::segment::{Found, Held, Segment, Wanted};
@@ -49,6 +52,7 @@ pub(crate) struct OpenDirectory {
     peers: HashMap<OsString, Segment>,
     /// Counts the stores of this process that use the directory.
     user: Arc<()>,
+    looked: Looked,
     /// Whether sealed segments could not be folded: then no others are sealed.
     is_fold_due: bool,
     meta: MetaFile,
@@ -82,6 +86,7 @@ impl OpenDirectory {
             rest: HashMap::new(),
             peers: HashMap::new(),
             user,
+            looked: Looked::default(),
             is_fold_due: false,
             meta: MetaFile::new(path),
             exemplars: ExemplarFile::new(path),
@@ -101,6 +106,7 @@ impl OpenDirectory {
     /// Takes a worker record of its own for this process; called again after a fork.
     pub(crate) fn take_record(&mut self) -> io::Result<()> {
         self.claim = None;
+        self.looked = Looked::default();
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
         workers.check_current()?;
@@ -172,16 +178,48 @@ impl OpenDirectory {
         let (keys, ends) = keys_of(descriptor, labels);
         let wanted = wanted(&keys, &ends, created);
         let stem = self.stem(descriptor)?;
+        let now = Instant::now();
+        let is_fresh = self.looked.is_fresh(now);
         let known = self.sets.get(&stem).into_iter().flatten();
         let mut known = known.filter_map(|segment| Some((segment, place_in(segment, &wanted)?)));
-        let is_usable = |segment: &Segment| segment.has_a_name() && !segment.is_sealed();
+        let is_there = |segment: &Segment| is_fresh || segment.has_a_name();
+        let is_usable = |segment: &Segment| is_there(segment) && !segment.is_sealed();
         if let Some((_, place)) = known.find(|(segment, _)| is_usable(segment)) {
+            return Ok(place);
+        }
+        if is_fresh && let Some(place) = self.append_at_once(&stem, &wanted, initial) {
             return Ok(place);
         }
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
         let mark = self.mark(descriptor);
-        self.append(&lock, &stem, mark, &wanted, initial)
+        let place = self.append(&lock, &stem, mark, &wanted, initial)?;
+        self.looked = Looked::at(now);
+        Ok(place)
+    }
+
+    /// Appends in memory alone, where one segment is there that has room, and nobody else is at it.
+    fn append_at_once(
+        &mut self,
+        stem: &str,
+        wanted: &[Wanted<'_>],
+        initial: &mut dyn FnMut(usize) -> f64,
+    ) -> Option<Place> {
+        let [segment] = self.sets.get_mut(stem)?.as_mut_slice() else {
+            return None;
+        };
+        // Some are known where another client, or another declaration, made them.
+        if wanted.iter().any(|one| segment.knows(one.key)) {
+            return None;
+        }
+        let lock = self.workers.lock_to_append(self.claim.as_ref()?)?;
+        let slots = segment.append_at_once(&lock, wanted, initial)?;
+        Some(Place::new(slots, segment))
+    }
+
+    /// Has the next new series look whether the files are there, where it would trust a look of a moment ago.
+    pub(crate) fn doubt(&mut self) {
+        self.looked = Looked::default();
     }
 
     fn append(

@@ -1,8 +1,18 @@
+// The children that integration tests fork.
+#[path = "../../tests/it/children.rs"]
+#[expect(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "shared with other tests, which need more of it"
+)]
+mod children;
+
 use forkmeter_core::MultiprocessMode;
 use forkmeter_core::store::add_to_cell;
 
 use super::*;
-use crate::process;
+use crate::reader::DirectoryReader;
+use crate::{fault, process};
 
 fn counter() -> Descriptor {
     Descriptor {
@@ -62,5 +72,45 @@ fn a_full_segment_is_followed_by_the_next_number() {
         let mut places = 0;
         let visited = open().visit_places(&counter, &labels, &mut |_| places += 1);
         assert_eq!((visited.is_ok(), places), (true, 1), "{turn}");
+    }
+}
+
+/// Makes a series with one count. Trusts that the files are there, as right after another one.
+fn count_at_once(directory: &mut OpenDirectory, label: &str) {
+    directory.looked = Looked::at(Instant::now());
+    let labels = LabelSet::from_pairs([("l", label)]);
+    let place = directory.intern(&counter(), &labels, 1.0, &mut |_| 1.0);
+    assert!(place.is_ok(), "{label}: {place:?}");
+}
+
+fn labels_in(path: &Path) -> Vec<String> {
+    let snapshot = DirectoryReader::new(path).read();
+    let samples = snapshot.families.iter().flat_map(|family| &family.samples);
+    let labels = samples.filter_map(|sample| sample.labels.get("l").map(str::to_owned));
+    labels.collect()
+}
+
+#[test]
+fn a_kill_at_any_step_of_an_append_leaves_a_valid_file_and_stops_nobody() {
+    process::install_fork_hooks().unwrap();
+    for step in 1..=4 {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || OpenDirectory::open(folder.path(), process::unix_seconds).unwrap();
+        let child = children::fork(|| {
+            children::end_after_seconds(60);
+            let mut directory = open();
+            count_at_once(&mut directory, "first");
+            fault::kill::at(step);
+            count_at_once(&mut directory, "second");
+        });
+        let status = child.wait();
+        // The three steps of an append that makes no system call.
+        assert_eq!(status, if step < 4 { libc::SIGKILL } else { 0 }, "{step}");
+        let mut other = open();
+        count_at_once(&mut other, "third");
+        count_at_once(&mut other, "fourth");
+        let second: &[&str] = if step < 3 { &[] } else { &["second"] };
+        let expected = [&["first"], second, &["third", "fourth"]].concat();
+        assert_eq!(labels_in(folder.path()), expected, "after step {step}");
     }
 }

@@ -43,6 +43,14 @@ impl Looks {
         self.expected_since.is_some() || hints.is_watching.load(Ordering::Acquire)
     }
 
+    /// Tells whether a deletion was announced, or may come at any time; changes nothing.
+    pub(super) fn is_wary(&self, hints: &Hints) -> bool {
+        // ORDERING: as in `is_due`.
+        self.expected_since.is_some()
+            || hints.is_expected.load(Ordering::Acquire)
+            || hints.is_watching.load(Ordering::Acquire)
+    }
+
     /// Hears that deleted files were found.
     pub(super) fn found(&mut self) {
         self.expected_since = None;

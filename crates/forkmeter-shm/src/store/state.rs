@@ -195,6 +195,11 @@ impl State {
         label_values: &[&str],
     ) -> Arc<Series> {
         self.follow(&shared.options);
+        if let Some(open) = self.open.as_mut()
+            && self.looks.is_wary(&shared.hints)
+        {
+            open.doubt();
+        }
         let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
         let family = self.family(descriptor);
         if let Some(series) = family.index.get(&key).cloned() {

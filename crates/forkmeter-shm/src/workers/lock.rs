@@ -1,11 +1,15 @@
-//! The directory lock, which is a range of the worker file that the kernel frees when its holder dies.
+//! The directory lock: a range of the worker file that the kernel frees when its holder dies, and a word in it that
+//! who only appends takes without a system call.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{HEADER_BYTES, WorkersFile};
+use super::word::{HeldWord, Holder, WORD_AT};
+use super::{Claim, HEADER_BYTES, WorkersFile};
+use crate::map::Mapping;
 use crate::sys;
 
 /// How long to wait for the directory lock before values are kept in memory instead: longer than any holder
@@ -13,26 +17,44 @@ use crate::sys;
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const LAST_PAUSE: Duration = Duration::from_millis(2);
+
+/// How often who only appends looks whether the word is free: as long as another one takes to append.
+const APPEND_LOOKS: u32 = 100;
 
 /// Holds the directory lock until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock<'a> {
+    /// None where the file has no header: then nobody can take the word.
+    word: Option<HeldWord>,
     file: &'a WorkersFile,
+    _threads: MutexGuard<'a, ()>,
+}
+
+/// Holds the directory lock for an append to a segment, in memory alone: who has it makes no system call, so that
+/// nobody is stopped or killed in one and leaves others waiting.
+#[derive(Debug)]
+pub(crate) struct AppendLock<'a> {
+    _word: HeldWord,
     _threads: MutexGuard<'a, ()>,
 }
 
 impl Drop for DirectoryLock<'_> {
     fn drop(&mut self) {
+        // Before the range: whoever has that one takes the word from a holder who is gone.
+        self.word = None;
         // It can only fail for a bad descriptor, and then there is no lock to give back.
         let _ = sys::unlock_range(&self.file.file, 0, HEADER_BYTES);
     }
 }
+
 impl WorkersFile {
     /// Waits for the directory lock, at most `LOCK_PATIENCE`.
     ///
     /// # Errors
     ///
-    /// `TimedOut` when another process does not give it back, `NotFound` when the file was deleted.
+    /// `TimedOut` when another process does not give it back, `NotFound` when the file was deleted, or cut off and is
+    /// in use again.
     pub(crate) fn lock_directory(&self) -> io::Result<DirectoryLock<'_>> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.file.has_a_name() {
@@ -41,24 +63,102 @@ impl WorkersFile {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         while !sys::try_lock_range(&self.file, 0, HEADER_BYTES)? {
-            if start.elapsed() > LOCK_PATIENCE {
-                let text = format!(
-                    "the lock of {} is held by another process",
-                    self.path.display()
-                );
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(2));
+            self.wait(start, &mut pause)?;
         }
-        let lock = DirectoryLock {
+        let mut lock = DirectoryLock {
+            word: None,
             file: self,
             _threads: threads,
         };
+        lock.word = self.take_word(start, &mut pause)?;
         // A lock on a file that was deleted keeps nobody out; it may have been while we waited.
         if pause == FIRST_PAUSE || self.file.has_a_name() {
             return Ok(lock);
         }
         Err(self.was_deleted())
+    }
+
+    /// Sleeps, longer each time, unless that took too long already.
+    fn wait(&self, start: Instant, pause: &mut Duration) -> io::Result<()> {
+        if start.elapsed() > LOCK_PATIENCE {
+            let text = format!(
+                "the lock of {} is held by another process",
+                self.path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        thread::sleep(*pause);
+        *pause = (*pause * 2).min(LAST_PAUSE);
+        Ok(())
+    }
+
+    /// Takes the word, for who has the range; nothing where the file has no header.
+    fn take_word(&self, start: Instant, pause: &mut Duration) -> io::Result<Option<HeldWord>> {
+        let Some(word) = self.word()? else {
+            return Ok(None);
+        };
+        let mut suspect = None;
+        loop {
+            // ORDERING: a look; the exchange decides.
+            let seen = word.load(Ordering::Relaxed);
+            // Whoever took the word with the range, which this process has now, is gone.
+            if let Holder::Record(index) = Holder::of(seen) {
+                let is_gone = !self.is_locked(index)?;
+                // Seen twice: a program that closes our file behind our back has no lock either, but appends in
+                // less than a pause.
+                let is_certain = is_gone && suspect == Some(seen);
+                suspect = is_gone.then_some(seen);
+                if !is_certain {
+                    self.wait(start, pause)?;
+                    continue;
+                }
+            }
+            if let Some(held) = HeldWord::take(word, seen, Holder::Range) {
+                return Ok(Some(held));
+            }
+        }
+    }
+
+    /// Returns the word, mapping it if it is not yet; nothing where the file has no header.
+    fn word(&self) -> io::Result<Option<&'static AtomicU64>> {
+        if self.file.metadata()?.len() < HEADER_BYTES {
+            return Ok(None);
+        }
+        let header = if let Some(header) = self.header.get() {
+            header
+        } else {
+            let mapping = Mapping::new();
+            mapping.cover(&self.file, HEADER_BYTES)?;
+            self.header.get_or_init(|| mapping)
+        };
+        let word = header.cell(WORD_AT).ok_or(io::ErrorKind::UnexpectedEof)?;
+        // Touches the page: what was cut off is seen here, and is memory of this process alone.
+        let _ = word.load(Ordering::Relaxed);
+        if header.is_cut_off_before(HEADER_BYTES) {
+            return Err(self.was_deleted());
+        }
+        Ok(Some(word))
+    }
+
+    /// Takes the lock for an append in memory, without a system call; nothing where that does not go at once.
+    pub(crate) fn lock_to_append(&self, claim: &Claim) -> Option<AppendLock<'_>> {
+        let header = self.header.get().filter(|_| claim.is_of_this_process())?;
+        let word = header.cell(WORD_AT)?;
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..APPEND_LOOKS {
+            // ORDERING: a look; the exchange decides.
+            let seen = word.load(Ordering::Relaxed);
+            if Holder::of(seen) == Holder::Nobody
+                && let Some(held) = HeldWord::take(word, seen, Holder::with(claim))
+            {
+                // Where the file was cut off this is memory of this process alone.
+                return (!header.is_cut_off_before(HEADER_BYTES)).then_some(AppendLock {
+                    _word: held,
+                    _threads: threads,
+                });
+            }
+            std::hint::spin_loop();
+        }
+        None
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -115,6 +115,7 @@ impl WorkersFile {
             listed: Listed(number),
             path: path.to_owned(),
             writable,
+            header: OnceLock::new(),
             threads: Mutex::default(),
             claim: Mutex::default(),
             attached: Mutex::default(),

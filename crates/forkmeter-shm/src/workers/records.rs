@@ -27,6 +27,13 @@ pub(crate) struct Claim {
     generation: u64,
 }
 
+impl Claim {
+    /// Tells whether it is this process that holds the record, and not a parent.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.generation == process::generation()
+    }
+}
+
 impl WorkersFile {
     /// Returns the record of this process, taking one if it has none yet.
     ///
@@ -137,6 +144,15 @@ impl WorkersFile {
             });
         }
         Ok(records)
+    }
+
+    /// Tells whether another process holds a record, whatever stands in it.
+    pub(super) fn is_locked(&self, index: u64) -> io::Result<bool> {
+        sys::is_range_locked(
+            &self.file,
+            HEADER_BYTES + RECORD_BYTES * index,
+            RECORD_BYTES,
+        )
     }
 
     fn own_index(&self) -> Option<u16> {

@@ -1,5 +1,16 @@
 //! What one process can see of worker files.
 
+// The children that integration tests fork.
+#[path = "../../tests/it/children.rs"]
+#[expect(
+    dead_code,
+    clippy::duplicate_mod,
+    reason = "shared with other tests, which need more of it"
+)]
+mod children;
+
+use std::time::{Duration, Instant};
+
 use super::*;
 
 #[test]
@@ -52,4 +63,39 @@ fn a_foreign_file_is_refused() {
     let error = observe(directory.path()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(WorkersFile::open(directory.path()).is_err());
+}
+
+#[test]
+fn who_is_stopped_in_an_append_holds_others_up_for_a_moment_and_the_dead_do_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let held = directory.path().join("held");
+    crate::process::install_fork_hooks().unwrap();
+    let child = children::fork(|| {
+        children::end_after_seconds(60);
+        let file = WorkersFile::open(directory.path()).unwrap();
+        let lock = file.lock_directory().unwrap();
+        let claim = file.claim(&lock, &|_| true, &mut |_| Ok(())).unwrap();
+        drop(lock);
+        let lock = file.lock_to_append(&claim);
+        assert!(lock.is_some());
+        fs::write(&held, []).unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    while !held.exists() {
+        assert_eq!(child.try_wait(), None);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let start = Instant::now();
+    let file = WorkersFile::open(directory.path());
+    assert_eq!(file.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "that was not bounded"
+    );
+    child.kill();
+    let file = WorkersFile::open(directory.path()).unwrap();
+    let lock = file.lock_directory().unwrap();
+    let claim = file.claim(&lock, &|_| true, &mut |_| Ok(())).unwrap();
+    drop(lock);
+    assert!(file.lock_to_append(&claim).is_some());
 }

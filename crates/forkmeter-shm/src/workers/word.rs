@@ -1,0 +1,120 @@
+//! The word of the directory lock: who may append right now, in memory that all workers map.
+//!
+//! It holds who has it in its lower half (nobody, whoever holds the range lock, or a worker by its record) and in its
+//! upper half how often it was taken, so that a word which was given back and taken again is another one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Claim;
+use crate::process;
+
+/// Where in the file of workers the word stands.
+pub(super) const WORD_AT: u64 = 40;
+const HOLDER_BITS: u32 = 32;
+const FREE: u64 = 0;
+const RANGE: u64 = 1;
+const FIRST_RECORD: u64 = 2;
+
+/// Is whoever holds the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Nobody,
+    /// Whoever holds the range lock.
+    Range,
+    /// The worker with this record.
+    Record(u64),
+}
+
+impl Holder {
+    /// Returns who holds a word.
+    pub(super) fn of(word: u64) -> Self {
+        match word & u64::from(u32::MAX) {
+            FREE => Self::Nobody,
+            RANGE => Self::Range,
+            record => Self::Record(record - FIRST_RECORD),
+        }
+    }
+
+    /// Returns the worker that has this claim.
+    pub(super) fn with(claim: &Claim) -> Self {
+        Self::Record(claim.index.into())
+    }
+
+    fn bits(self) -> u64 {
+        match self {
+            Self::Nobody => FREE,
+            Self::Range => RANGE,
+            Self::Record(index) => index + FIRST_RECORD,
+        }
+    }
+}
+
+/// Has the word until it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldWord {
+    word: &'static AtomicU64,
+    held: u64,
+    generation: u64,
+}
+
+impl HeldWord {
+    /// Takes the word as it was seen; nothing where it has changed since.
+    pub(super) fn take(word: &'static AtomicU64, seen: u64, holder: Holder) -> Option<Self> {
+        let turn = (seen >> HOLDER_BITS).wrapping_add(1);
+        let held = turn << HOLDER_BITS | holder.bits();
+        // ORDERING: acquire pairs with the release of who had it before, whose entries are then complete.
+        let (taken, failed) = (Ordering::Acquire, Ordering::Relaxed);
+        word.compare_exchange(seen, held, taken, failed).ok()?;
+        Some(Self {
+            word,
+            held,
+            generation: process::generation(),
+        })
+    }
+}
+
+impl Drop for HeldWord {
+    fn drop(&mut self) {
+        // A signal handler that forked while this was held has a child, which has not.
+        if self.generation == process::generation() {
+            let free = self.held & !u64::from(u32::MAX);
+            // ORDERING: release pairs with the acquire in `take`. Who was taken for dead has it no longer.
+            let (given, failed) = (Ordering::Release, Ordering::Relaxed);
+            let _ = self.word.compare_exchange(self.held, free, given, failed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word() -> &'static AtomicU64 {
+        Box::leak(Box::default())
+    }
+
+    #[test]
+    fn who_has_the_word_keeps_others_out_until_it_is_given_back() {
+        let word = word();
+        let seen = word.load(Ordering::Relaxed);
+        let held = HeldWord::take(word, seen, Holder::Record(7)).unwrap();
+        assert!(HeldWord::take(word, seen, Holder::Range).is_none());
+        assert_eq!(Holder::of(word.load(Ordering::Relaxed)), Holder::Record(7));
+        drop(held);
+        let free = word.load(Ordering::Relaxed);
+        assert_eq!(Holder::of(free), Holder::Nobody);
+        assert_ne!(free, seen, "a word that was given back is another one");
+    }
+
+    #[test]
+    fn who_was_taken_for_dead_gives_back_nothing() {
+        let word = word();
+        let first = HeldWord::take(word, 0, Holder::Record(7)).unwrap();
+        let seen = word.load(Ordering::Relaxed);
+        let second = HeldWord::take(word, seen, Holder::Range).unwrap();
+        drop(first);
+        assert_eq!(Holder::of(word.load(Ordering::Relaxed)), Holder::Range);
+        drop(second);
+        assert_eq!(Holder::of(word.load(Ordering::Relaxed)), Holder::Nobody);
+    }
+}
