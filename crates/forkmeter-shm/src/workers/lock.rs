@@ -7,7 +7,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::word::{HeldWord, Holder, WORD_AT};
+use super::word::{self, HeldWord, Holder, WORD_AT};
 use super::{Claim, HEADER_BYTES, WorkersFile};
 use crate::map::Mapping;
 use crate::sys;
@@ -98,11 +98,23 @@ impl WorkersFile {
             return Ok(None);
         };
         let mut suspect = None;
+        let mut looks = 0;
         loop {
             // ORDERING: a look; the exchange decides.
             let seen = word.load(Ordering::Relaxed);
             // Whoever took the word with the range, which this process has now, is gone.
             if let Holder::Record(index) = Holder::of(seen) {
+                word::want(word, seen);
+                // Others wait for the range meanwhile, and an append is short: no sleep before it must be.
+                if looks < APPEND_LOOKS {
+                    looks += 1;
+                    if looks < APPEND_LOOKS / 2 {
+                        std::hint::spin_loop();
+                    } else {
+                        thread::yield_now();
+                    }
+                    continue;
+                }
                 let is_gone = !self.is_locked(index)?;
                 // Seen twice: a program that closes our file behind our back has no lock either, but appends in
                 // less than a pause.

@@ -14,6 +14,8 @@ const HOLDER_BITS: u32 = 32;
 const FREE: u64 = 0;
 const RANGE: u64 = 1;
 const FIRST_RECORD: u64 = 2;
+/// Says beside a worker that who has the range waits for the word, and gets it next.
+const WANTED: u64 = 1 << 31;
 
 /// Is whoever holds the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) enum Holder {
 impl Holder {
     /// Returns who holds a word.
     pub(super) fn of(word: u64) -> Self {
-        match word & u64::from(u32::MAX) {
+        match word & (WANTED - 1) {
             FREE => Self::Nobody,
             RANGE => Self::Range,
             record => Self::Record(record - FIRST_RECORD),
@@ -57,6 +59,13 @@ pub(super) struct HeldWord {
     generation: u64,
 }
 
+/// Has a worker that has the word give it to who has the range, which is the caller.
+pub(super) fn want(word: &AtomicU64, seen: u64) {
+    // ORDERING: nothing is read under the word yet. Where it has changed the caller looks again.
+    let relaxed = Ordering::Relaxed;
+    let _ = word.compare_exchange(seen, seen | WANTED, relaxed, relaxed);
+}
+
 impl HeldWord {
     /// Takes the word as it was seen; nothing where it has changed since.
     pub(super) fn take(word: &'static AtomicU64, seen: u64, holder: Holder) -> Option<Self> {
@@ -77,10 +86,14 @@ impl Drop for HeldWord {
     fn drop(&mut self) {
         // A signal handler that forked while this was held has a child, which has not.
         if self.generation == process::generation() {
-            let free = self.held & !u64::from(u32::MAX);
-            // ORDERING: release pairs with the acquire in `take`. Who was taken for dead has it no longer.
+            let free = self.held >> HOLDER_BITS << HOLDER_BITS;
+            // ORDERING: release pairs with the acquire in `take`.
             let (given, failed) = (Ordering::Release, Ordering::Relaxed);
-            let _ = self.word.compare_exchange(self.held, free, given, failed);
+            let give = |seen, next| self.word.compare_exchange(seen, next, given, failed);
+            if give(self.held, free).is_err() {
+                // Where that fails too, it was taken for dead and has it no longer.
+                let _ = give(self.held | WANTED, free | RANGE);
+            }
         }
     }
 }
@@ -104,6 +117,20 @@ mod tests {
         let free = word.load(Ordering::Relaxed);
         assert_eq!(Holder::of(free), Holder::Nobody);
         assert_ne!(free, seen, "a word that was given back is another one");
+    }
+
+    #[test]
+    fn a_word_that_is_wanted_goes_to_who_has_the_range() {
+        let word = word();
+        let held = HeldWord::take(word, 0, Holder::Record(7)).unwrap();
+        want(word, word.load(Ordering::Relaxed));
+        let seen = word.load(Ordering::Relaxed);
+        assert_eq!(Holder::of(seen), Holder::Record(7));
+        drop(held);
+        let seen = word.load(Ordering::Relaxed);
+        assert_eq!(Holder::of(seen), Holder::Range);
+        drop(HeldWord::take(word, seen, Holder::Range).unwrap());
+        assert_eq!(Holder::of(word.load(Ordering::Relaxed)), Holder::Nobody);
     }
 
     #[test]
