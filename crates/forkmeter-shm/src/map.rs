@@ -159,6 +159,17 @@ impl Mapping {
         Some(unsafe { &*address.as_ptr().cast::<AtomicU64>() })
     }
 
+    /// Returns where in the file a cell stands.
+    pub(crate) fn offset_of(&self, cell: &'static AtomicU64) -> Option<u64> {
+        let address = ptr::from_ref(cell).addr();
+        let mut windows = (0..).zip(&self.windows);
+        windows.find_map(|(index, window)| {
+            let base = window.get()?.0.address.addr().get();
+            let inside = address.checked_sub(base)? as u64;
+            (inside < WINDOW_BYTES).then_some(index * WINDOW_BYTES + inside)
+        })
+    }
+
     /// Returns the 4-byte word at `offset`, as [`Mapping::cell`].
     pub(crate) fn word(&self, offset: u64) -> Option<&'static AtomicU32> {
         let address = self.address(offset, 4)?;

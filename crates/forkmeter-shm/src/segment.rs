@@ -8,7 +8,7 @@ mod index;
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -176,7 +176,7 @@ impl Segment {
         mapping.cover(&file, PAGE)?;
         Ok(Self {
             path: path.to_owned(),
-            mapping: Arc::new(Held::new(mapping)),
+            mapping: Arc::new(Held::new(mapping, meta.ino())),
             allocated: meta.len() / PAGE * PAGE,
             scanned: HEADER_SIZE as u64,
             crowded_above: fill::MIN_DEAD_BYTES,

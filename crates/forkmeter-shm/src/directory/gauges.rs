@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use forkmeter_core::{Descriptor, LabelSet};
 
-use super::{DRAIN, OpenDirectory, Place, keys_of, place_in, wanted};
+use super::keys::{keys_of, wanted};
+use super::{DRAIN, OpenDirectory, Place, place_in};
 use crate::layout::{self, MOVED_GAUGE_BITS, Mark, REMOVED_GAUGE_BITS};
 use crate::map::timestamp_of;
 use crate::segment::{Held, Segment};
@@ -136,7 +137,7 @@ impl OpenDirectory {
     pub(crate) fn known_place(&self, descriptor: &Descriptor, labels: &LabelSet) -> Option<Place> {
         let (keys, ends) = keys_of(descriptor, labels);
         let wanted = wanted(&keys, &ends, 0.0);
-        let mut set = self.sets.get(&self.stem(descriptor).ok()?)?.iter();
+        let mut set = self.sets.get(&*self.stem(descriptor).ok()?)?.iter();
         set.find_map(|segment| place_in(segment, &wanted))
     }
 

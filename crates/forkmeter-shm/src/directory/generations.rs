@@ -12,10 +12,8 @@ use std::time::{Duration, Instant};
 use forkmeter_core::{Descriptor, LabelSet};
 
 use super::exemplars::Fate;
-use super::{
-    Deleted, OpenDirectory, Place, compact, file_name, is_beyond_use, journal, keys_of, place_in,
-    wanted,
-};
+use super::keys::{keys_of, wanted};
+use super::{Deleted, OpenDirectory, Place, compact, file_name, is_beyond_use, journal, place_in};
 use crate::layout::Mark;
 use crate::segment::{Segment, Wanted};
 use crate::side::exemplars::SlotId;
@@ -278,10 +276,10 @@ impl OpenDirectory {
         } else {
             self.open_existing(lock, &stem, mark)?;
         }
-        let used = self.sets.get_mut(&stem).into_iter().flatten();
-        let rest = self.rest.get_mut(&stem);
+        let used = self.sets.get_mut(&*stem).into_iter().flatten();
+        let rest = self.rest.get_mut(&*stem);
         let rest = rest.into_iter().flat_map(|rest| &mut rest.segments);
-        let leaving = self.leaving.iter_mut().filter(|left| left.stem == stem);
+        let leaving = self.leaving.iter_mut().filter(|left| *left.stem == *stem);
         let leaving = leaving.map(|left| &mut left.segment);
         for segment in used.chain(rest).chain(leaving) {
             if segment.has_a_name() {
@@ -294,7 +292,7 @@ impl OpenDirectory {
     /// Says of each series whether it stands anywhere as one that is there, as `is_alive` says of its places.
     pub(crate) fn are_alive<'a>(
         &mut self,
-        series: impl Iterator<Item = (&'a Descriptor, &'a LabelSet)>,
+        series: impl Iterator<Item = (&'a Descriptor, LabelSet)>,
         is_alive: &dyn Fn(&Place) -> bool,
     ) -> io::Result<Vec<bool>> {
         let workers = Arc::clone(&self.workers);
@@ -303,7 +301,7 @@ impl OpenDirectory {
         let mut all = Vec::new();
         for (descriptor, labels) in series {
             let mut is_one_alive = false;
-            self.visit_places_under(&lock, descriptor, labels, &mut |place| {
+            self.visit_places_under(&lock, descriptor, &labels, &mut |place| {
                 is_one_alive |= is_alive(place);
             })?;
             all.push(is_one_alive);
@@ -316,10 +314,10 @@ impl OpenDirectory {
         let Ok(stem) = self.stem(descriptor) else {
             return false;
         };
-        let is_alone = self.sets.get(&stem).is_none_or(|set| set.len() <= 1)
-            && !self.leaving.iter().any(|left| left.stem == stem);
+        let is_alone = self.sets.get(&*stem).is_none_or(|set| set.len() <= 1)
+            && !self.leaving.iter().any(|left| *left.stem == *stem);
         is_alone
-            && self.rest.get(&stem).is_some_and(|rest| {
+            && self.rest.get(&*stem).is_some_and(|rest| {
                 rest.segments.is_empty()
                     && rest.changes.is_some()
                     && rest.changes == self.workers.changes().ok()

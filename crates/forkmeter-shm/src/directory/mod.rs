@@ -6,6 +6,7 @@ mod exemplars;
 mod gauges;
 mod generations;
 mod journal;
+mod keys;
 pub mod leftovers;
 mod looked;
 mod meta;
@@ -14,6 +15,7 @@ mod retire;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
@@ -22,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use forkmeter_core::encode::format_value;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 pub(crate) use self::deleted::{Cut, Deleted, Gone};
@@ -30,6 +31,8 @@ use self::exemplars::ExemplarFile;
 pub(crate) use self::gauges::Rewritten;
 pub(crate) use self::generations::DRAIN;
 use self::generations::{Leaving, Rest};
+pub(crate) use self::keys::Labels;
+use self::keys::{keys_of_sorted, wanted};
 use self::looked::Looked;
 use self::meta::MetaFile;
 use crate::layout::{self, Mark};
@@ -142,13 +145,13 @@ impl OpenDirectory {
     }
 
     /// Returns the name, without number and suffix, of the segments that hold a family's series.
-    pub(crate) fn stem(&self, descriptor: &Descriptor) -> io::Result<Box<str>> {
-        let kind = match descriptor.kind {
-            MetricType::Counter => "counter",
-            MetricType::Histogram | MetricType::GaugeHistogram => "histogram",
-            MetricType::Summary => "summary",
-            MetricType::StateSet => return Ok(layout::STATES_FILE.into()),
-            MetricType::Info => return Ok(layout::META_FILE.into()),
+    pub(crate) fn stem(&self, descriptor: &Descriptor) -> io::Result<Cow<'static, str>> {
+        let name = match descriptor.kind {
+            MetricType::Counter => "counter_shared",
+            MetricType::Histogram | MetricType::GaugeHistogram => "histogram_shared",
+            MetricType::Summary => "summary_shared",
+            MetricType::StateSet => layout::STATES_FILE,
+            MetricType::Info => layout::META_FILE,
             MetricType::Gauge | MetricType::Unknown => {
                 let claim = self.claim.as_ref();
                 let claim =
@@ -156,7 +159,7 @@ impl OpenDirectory {
                 return Ok(format!("gauge_{}_{}", descriptor.mode, claim.tag).into());
             }
         };
-        Ok(format!("{kind}_shared").into())
+        Ok(name.into())
     }
 
     /// Looks up the slots of a series and makes those that are missing.
@@ -166,7 +169,7 @@ impl OpenDirectory {
     pub(crate) fn intern(
         &mut self,
         descriptor: &Descriptor,
-        labels: &LabelSet,
+        labels: &Labels<'_>,
         created_seconds: f64,
         initial: &mut dyn FnMut(usize) -> f64,
     ) -> io::Result<Place> {
@@ -175,12 +178,12 @@ impl OpenDirectory {
         } else {
             0.0
         };
-        let (keys, ends) = keys_of(descriptor, labels);
+        let (keys, ends) = keys_of_sorted(descriptor, labels);
         let wanted = wanted(&keys, &ends, created);
         let stem = self.stem(descriptor)?;
         let now = Instant::now();
         let is_fresh = self.looked.is_fresh(now);
-        let known = self.sets.get(&stem).into_iter().flatten();
+        let known = self.sets.get(&*stem).into_iter().flatten();
         let mut known = known.filter_map(|segment| Some((segment, place_in(segment, &wanted)?)));
         let is_there = |segment: &Segment| is_fresh || segment.has_a_name();
         let is_usable = |segment: &Segment| is_there(segment) && !segment.is_sealed();
@@ -356,37 +359,6 @@ pub(crate) fn is_shared(descriptor: &Descriptor) -> bool {
 
 fn has_exemplars(descriptor: &Descriptor) -> bool {
     matches!(descriptor.kind, MetricType::Counter | MetricType::Histogram)
-}
-
-/// Returns the keys of a series' slots, one after the other, and where each ends.
-fn keys_of(descriptor: &Descriptor, labels: &LabelSet) -> (Vec<u8>, Vec<usize>) {
-    let mut keys = Vec::new();
-    let mut ends = Vec::new();
-    let mut sample = String::new();
-    for index in 0..descriptor.slot_count() {
-        let slot = descriptor.slot(index);
-        sample.clear();
-        sample.push_str(&descriptor.name);
-        sample.push_str(slot.suffix);
-        let with_bound;
-        let labels = match slot.upper_bound {
-            None => labels,
-            Some(bound) => {
-                with_bound = labels.with("le", format_value(bound));
-                &with_bound
-            }
-        };
-        let help = &descriptor.help;
-        crate::key::write(&mut keys, &descriptor.name, &sample, labels.iter(), help);
-        ends.push(keys.len());
-    }
-    (keys, ends)
-}
-
-fn wanted<'a>(keys: &'a [u8], ends: &[usize], timestamp: f64) -> Vec<Wanted<'a>> {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let keys = starts.zip(ends).map(|(start, end)| &keys[start..*end]);
-    keys.map(|key| Wanted { key, timestamp }).collect()
 }
 
 fn file_name(stem: &str, number: u32) -> String {

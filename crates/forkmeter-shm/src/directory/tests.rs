@@ -39,9 +39,8 @@ fn a_full_segment_is_followed_by_the_next_number() {
     let counter = counter();
     let count = |directory: &mut OpenDirectory| {
         for turn in 0..SERIES {
-            let labels = LabelSet::from_pairs([("l", turn.to_string())]);
             let place = directory
-                .intern(&counter, &labels, 1.0, &mut |_| 0.0)
+                .intern(&counter, &[("l", &turn.to_string())], 1.0, &mut |_| 0.0)
                 .unwrap();
             add_to_cell(place.slots[0].cell, 1.0);
         }
@@ -78,8 +77,7 @@ fn a_full_segment_is_followed_by_the_next_number() {
 /// Makes a series with one count. Trusts that the files are there, as right after another one.
 fn count_at_once(directory: &mut OpenDirectory, label: &str) {
     directory.looked = Looked::at(Instant::now());
-    let labels = LabelSet::from_pairs([("l", label)]);
-    let place = directory.intern(&counter(), &labels, 1.0, &mut |_| 1.0);
+    let place = directory.intern(&counter(), &[("l", label)], 1.0, &mut |_| 1.0);
     assert!(place.is_ok(), "{label}: {place:?}");
 }
 

@@ -4,8 +4,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
-use super::Segment;
-use crate::layout::{self, HEADER_SIZE, MARK_OFFSET, Mark};
+use super::{SCAN_BYTES, Segment};
+use crate::layout::{self, Entry, HEADER_SIZE, MARK_OFFSET, Mark, Step};
 use crate::workers::DirectoryLock;
 
 /// Below this many bytes of removed series a segment stays as it is.
@@ -16,6 +16,18 @@ pub(super) const MIN_DEAD_BYTES: u64 = 256 << 10;
 pub(crate) struct Fill {
     pub(crate) live_bytes: u64,
     pub(crate) dead_bytes: u64,
+}
+
+impl Fill {
+    fn count(&mut self, entry: &Entry<'_>, size: u64) {
+        let is_dead = layout::is_removed_slot(entry.value, entry.timestamp)
+            || layout::is_removed_gauge(entry.value);
+        if is_dead {
+            self.dead_bytes += size;
+        } else {
+            self.live_bytes += size;
+        }
+    }
 }
 
 impl Segment {
@@ -36,17 +48,29 @@ impl Segment {
 
     /// Counts the bytes of live and of removed series.
     fn fill(&self) -> io::Result<Fill> {
-        let mut bytes = vec![0; usize::try_from(self.scanned).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, 0)?;
         let mut fill = Fill::default();
-        for entry in layout::Entries::of_segment(&bytes).map_while(Result::ok) {
-            let size = layout::entry_len(entry.key.len()) as u64;
-            let is_dead = layout::is_removed_slot(entry.value, entry.timestamp)
-                || layout::is_removed_gauge(entry.value);
-            if is_dead {
-                fill.dead_bytes += size;
-            } else {
-                fill.live_bytes += size;
+        // A part at a time: memory for all of it would stay with the process.
+        let mut window = vec![0; SCAN_BYTES];
+        let mut at = HEADER_SIZE as u64;
+        while at < self.scanned {
+            let room = usize::try_from(self.scanned - at).unwrap_or(usize::MAX);
+            let filled = room.min(window.len());
+            self.file.read_exact_at(&mut window[..filled], at)?;
+            let start = at;
+            let needed = loop {
+                let seen = usize::try_from(at - start).map_err(io::Error::other)?;
+                match layout::step(&window[seen..filled], at, self.scanned) {
+                    Ok(Step::Entry(entry, size)) => {
+                        fill.count(&entry, size as u64);
+                        at += size as u64;
+                    }
+                    Ok(Step::More(needed)) => break needed,
+                    Ok(Step::End) => break 0,
+                    Err(_) => return Ok(fill),
+                }
+            };
+            if needed > window.len() {
+                window.resize(needed, 0);
             }
         }
         Ok(fill)

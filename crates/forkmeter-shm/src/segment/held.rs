@@ -12,16 +12,23 @@ use crate::workers::Attachment;
 #[derive(Debug)]
 pub(crate) struct Held {
     mapping: Mapping,
+    inode: u64,
     /// Of segments of shared slots.
     attachment: Mutex<Option<Attachment>>,
 }
 
 impl Held {
-    pub(super) fn new(mapping: Mapping) -> Self {
+    pub(super) fn new(mapping: Mapping, inode: u64) -> Self {
         Self {
             mapping,
+            inode,
             attachment: Mutex::default(),
         }
+    }
+
+    /// Returns the file's inode number.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// Keeps the file from being taken away for as long as this lives.

@@ -153,8 +153,8 @@ fn add_in_memory(
         let family = Arc::make_mut(&mut families[*index]);
         let created = created_samples.then(|| series.kept_created_seconds());
         let view = SeriesView {
-            labels: series.labels.clone(),
-            info: series.extra().info.clone(),
+            labels: series.labels(),
+            info: series.info(),
             created_seconds: created,
             slots: &InMemory(series),
         };

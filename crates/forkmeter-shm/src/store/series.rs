@@ -1,8 +1,10 @@
 //! A handle to the slots of one series, wherever they are at the moment.
 
+mod cells;
 mod counting;
 mod marks;
 mod moving;
+mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,13 +13,15 @@ use std::time::Instant;
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
+use self::cells::{Cell, Cells};
 pub(super) use self::counting::InMemory;
 use self::marks::is_removed;
 pub(super) use self::marks::{is_alive, mark_removed, reset_place};
+pub(super) use self::values::Values;
 use super::Shared;
 use crate::directory::{Cut, is_shared};
 use crate::layout;
-use crate::map::{CellRef, timestamp_of};
+use crate::map::timestamp_of;
 use crate::process;
 use crate::segment::Held;
 use crate::side::exemplars::SlotId;
@@ -29,21 +33,20 @@ use crate::side::exemplars::SlotId;
 #[derive(Debug)]
 pub(super) struct Series {
     pub(super) descriptor: Arc<Descriptor>,
-    pub(super) label_values: Box<[Arc<str>]>,
-    pub(super) labels: LabelSet,
+    pub(super) values: Values,
     store: Weak<Shared>,
-    kind: Kind,
     /// The epoch in which `cells` was looked up.
     epoch: AtomicU64,
-    cells: Box<[CellRef]>,
-    kept: Box<[AtomicU64]>,
+    cells: Cells,
     kept_created_bits: AtomicU64,
+    /// Of `values`, for the table of the family.
+    pub(super) hash: u32,
+    kind: Kind,
     is_removed: AtomicBool,
     is_kept: AtomicBool,
     /// Whether the segment of the cells was sealed, so that they are looked up anew before they are counted in.
     is_left: AtomicBool,
     extra: Mutex<Extra>,
-    this: Weak<Series>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +57,17 @@ enum Kind {
     State,
 }
 
-/// Is what few series have.
+/// Is what changes under the store's lock, or with an exemplar.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
-    pub(super) info: Option<LabelSet>,
-    pub(super) value_offsets: Vec<u64>,
-    pub(super) segment_inode: u64,
     mapping: Option<Arc<Held>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// Is what few series have, so that the others do not pay for it.
+#[derive(Debug, Default)]
+struct Rare {
+    info: Option<LabelSet>,
     left: Vec<Left>,
     kept_exemplars: Vec<Option<Exemplar>>,
 }
@@ -74,51 +81,91 @@ struct Left {
     _mapping: Option<Arc<Held>>,
     since: Instant,
 }
+
+impl Extra {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn left(&self) -> &[Left] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.left)
+    }
+
+    fn kept_exemplar(&self, index: usize) -> Option<Exemplar> {
+        let kept = &self.rare.as_ref()?.kept_exemplars;
+        kept.get(index)?.clone()
+    }
+
+    fn segment_inode(&self) -> u64 {
+        self.mapping.as_ref().map_or(0, |mapping| mapping.inode())
+    }
+}
+
 impl Series {
     pub(super) fn new(
         store: &Arc<Shared>,
         descriptor: &Arc<Descriptor>,
-        label_values: Box<[Arc<str>]>,
+        values: Values,
+        hash: u32,
     ) -> Arc<Self> {
-        let count = descriptor.slot_count();
-        let labels = descriptor
-            .label_names
-            .iter()
-            .cloned()
-            .zip(label_values.iter().cloned())
-            .collect();
         let kind = match descriptor.kind {
             _ if is_shared(descriptor) => Kind::Shared,
             MetricType::StateSet => Kind::State,
             _ if descriptor.mode.rule() == MergeRule::MostRecent => Kind::MostRecentGauge,
             _ => Kind::Gauge,
         };
-        Arc::new_cyclic(|this| Self {
-            labels,
+        Arc::new(Self {
             descriptor: Arc::clone(descriptor),
-            label_values,
+            values,
             store: Arc::downgrade(store),
+            hash,
             kind,
             epoch: AtomicU64::new(process::epoch()),
-            cells: (0..count).map(|_| CellRef::default()).collect(),
-            kept: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            cells: Cells::new(descriptor.slot_count()),
             kept_created_bits: AtomicU64::new((store.options.clock)().to_bits()),
             is_removed: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             extra: Mutex::default(),
-            this: this.clone(),
         })
     }
 
-    /// Returns the handle that everybody has.
-    pub(super) fn this(&self) -> Option<Arc<Self>> {
-        self.this.upgrade()
+    /// Returns the label values, in the order of the label names.
+    pub(super) fn label_values(&self) -> impl Iterator<Item = &str> {
+        self.values.iter(self.descriptor.label_names.len())
+    }
+
+    /// Returns the labels.
+    pub(super) fn labels(&self) -> LabelSet {
+        let names = self.descriptor.label_names.iter().cloned();
+        names.zip(self.label_values()).collect()
+    }
+
+    /// Returns names and values as a set of them yields them.
+    pub(super) fn sorted_labels(&self) -> Vec<(&str, &str)> {
+        let names = self.descriptor.label_names.iter().map(|name| &**name);
+        let mut pairs: Vec<_> = names.zip(self.label_values()).collect();
+        pairs.sort_by_key(|(name, _)| *name);
+        // Descriptors have each name once; of one that has not the last value counts, as in a set.
+        pairs.reverse();
+        pairs.dedup_by_key(|(name, _)| *name);
+        pairs.reverse();
+        pairs
+    }
+
+    /// Tells whether it is the one series of a family without labels.
+    pub(super) fn is_unlabelled(&self) -> bool {
+        self.descriptor.label_names.is_empty()
+    }
+
+    /// Yields the cells in files.
+    fn places(&self) -> impl Iterator<Item = &'static AtomicU64> {
+        self.cells.iter().filter_map(|cell| cell.place.get())
     }
 
     /// Tells whether the series stands in a file.
     pub(super) fn is_published(&self) -> bool {
-        self.cells.iter().all(|cell| cell.get().is_some())
+        self.cells.iter().all(|cell| cell.place.get().is_some())
     }
 
     /// Remembers whether the store lists the series as kept in memory, and returns what it remembered.
@@ -134,23 +181,23 @@ impl Series {
             f64::from_bits(cell.swap(0, Ordering::AcqRel))
         };
         let extra = self.extra();
-        let left = extra.left.iter().filter(|left| left.index == index);
-        take(&self.kept[index]) + left.map(|left| take(left.cell)).sum::<f64>()
+        let left = extra.left().iter().filter(|left| left.index == index);
+        take(&self.cells[index].kept) + left.map(|left| take(left.cell)).sum::<f64>()
     }
 
     /// Forgets what memory holds: it is the parent's, or belongs to another directory.
     pub(super) fn forget_kept(&self) {
-        for cell in &self.kept {
+        for cell in &*self.cells {
             // ORDERING: a lone value.
-            cell.store(0, Ordering::Relaxed);
+            cell.kept.store(0, Ordering::Relaxed);
         }
     }
 
     /// Tells whether memory holds anything.
     pub(super) fn has_kept(&self) -> bool {
         // ORDERING: lone values.
-        let mut kept = self.kept.iter();
-        kept.any(|cell| cell.load(Ordering::Relaxed) != 0)
+        let mut cells = self.cells.iter();
+        cells.any(|cell| cell.kept.load(Ordering::Relaxed) != 0)
     }
 
     /// Tells whether the series has to be looked up anew because its segment was sealed.
@@ -161,12 +208,12 @@ impl Series {
 
     /// Returns the inode of the segment in which the series stands; 0 where there is none.
     pub(super) fn segment_inode(&self) -> u64 {
-        self.extra().segment_inode
+        self.extra().segment_inode()
     }
 
     /// Tells whether the slots are those of a series that was removed and not counted on since.
     pub(super) fn is_marked_removed(&self) -> bool {
-        self.cells.iter().filter_map(CellRef::get).all(is_removed)
+        self.places().all(is_removed)
     }
 
     /// Returns what memory, or a file that was deleted, holds of a slot. Locks.
@@ -174,15 +221,15 @@ impl Series {
         // ORDERING: lone values.
         let value = |cell: &AtomicU64| f64::from_bits(cell.load(Ordering::Relaxed));
         let extra = self.extra();
-        let left = extra.left.iter().filter(|left| left.index == index);
-        value(&self.kept[index]) + left.map(|left| value(left.cell)).sum::<f64>()
+        let left = extra.left().iter().filter(|left| left.index == index);
+        value(&self.cells[index].kept) + left.map(|left| value(left.cell)).sum::<f64>()
     }
 
     /// Tells whether the series was taken out of its file, by whoever did it, and what was counted there since.
     pub(super) fn is_taken_out(&self) -> (bool, bool) {
         let mut is_removed = self.is_published();
         let mut has_value = false;
-        for cell in self.cells.iter().filter_map(CellRef::get) {
+        for cell in self.places() {
             // ORDERING: lone values.
             let bits = cell.load(Ordering::Relaxed);
             let timestamp = f64::from_bits(timestamp_of(cell).load(Ordering::Relaxed));
@@ -198,18 +245,34 @@ impl Series {
     /// this worker took away.
     pub(super) fn is_cut(&self, cuts: &[Cut], is_counted: bool) -> bool {
         let extra = self.extra();
-        let end = extra.value_offsets.iter().max().map_or(0, |last| last + 16);
+        let offsets = (0..self.cells.len()).filter_map(|index| self.value_offset(&extra, index));
+        let end = offsets.max().map_or(0, |last| last + 16);
         let mut cuts = cuts.iter().filter(|cut| cut.is_first || !is_counted);
-        cuts.any(|cut| cut.inode == extra.segment_inode && cut.len < end)
+        cuts.any(|cut| cut.inode == extra.segment_inode() && cut.len < end)
     }
 
     /// Returns where the slot stands in which file.
     pub(super) fn slot_in_file(&self, index: usize) -> Option<SlotId> {
         let extra = self.extra();
         Some(SlotId {
-            inode: extra.segment_inode,
-            value_offset: *extra.value_offsets.get(index)?,
+            inode: extra.segment_inode(),
+            value_offset: self.value_offset(&extra, index)?,
         })
+    }
+
+    fn value_offset(&self, extra: &Extra, index: usize) -> Option<u64> {
+        let cell = self.cells.get(index)?.place.get()?;
+        extra.mapping.as_ref()?.offset_of(cell)
+    }
+
+    /// Returns the facts of an info series.
+    pub(super) fn info(&self) -> Option<LabelSet> {
+        self.extra().rare.as_ref()?.info.clone()
+    }
+
+    /// Replaces the facts of an info series.
+    pub(super) fn set_info(&self, facts: LabelSet) {
+        self.extra().rare().info = Some(facts);
     }
 
     /// Returns when the series was made, as this process knows.
@@ -229,7 +292,7 @@ impl Series {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
-    pub(super) fn extra(&self) -> std::sync::MutexGuard<'_, Extra> {
+    fn extra(&self) -> std::sync::MutexGuard<'_, Extra> {
         self.extra.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

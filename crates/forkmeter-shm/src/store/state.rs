@@ -1,5 +1,6 @@
 //! What a store knows: its families and series, and the directory that it writes them to.
 
+mod family;
 mod follow;
 mod leave;
 mod repair;
@@ -12,10 +13,12 @@ use std::time::Instant;
 
 use forkmeter_core::store::{Clock, Slots};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
+use hashbrown::DefaultHashBuilder;
 
+use self::family::Family;
 use super::hints::Looks;
 use super::limit::Shares;
-use super::series::Series;
+use super::series::{Series, Values};
 use super::{Options, Shared};
 use crate::directory::{DRAIN, Deleted, OpenDirectory, Rewritten, is_shared};
 use crate::segment::Found;
@@ -28,6 +31,7 @@ pub(super) struct State {
     clock: Clock,
     has_late_counts: Arc<AtomicBool>,
     families: Vec<Family>,
+    hasher: DefaultHashBuilder,
     by_name: HashMap<Arc<str>, usize>,
     wanted: Option<PathBuf>,
     /// `wanted` from the root: a program may change its working directory.
@@ -63,14 +67,6 @@ pub(super) struct State {
     news: Vec<String>,
 }
 
-#[derive(Debug)]
-struct Family {
-    descriptor: Arc<Descriptor>,
-    is_declared_in: Option<PathBuf>,
-    index: HashMap<Box<[Arc<str>]>, Arc<Series>>,
-    order: Vec<Arc<Series>>,
-}
-
 impl State {
     pub(super) fn new(clock: Clock, has_late_counts: Arc<AtomicBool>) -> Self {
         Self {
@@ -78,6 +74,7 @@ impl State {
             clock,
             has_late_counts,
             families: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
             by_name: HashMap::new(),
             wanted: None,
             place: None,
@@ -173,7 +170,7 @@ impl State {
             .families
             .iter()
             .filter(move |_| all)
-            .flat_map(|family| &family.order);
+            .flat_map(Family::order);
         orders.chain(self.unpublished.iter().filter(move |_| !all))
     }
 
@@ -200,27 +197,20 @@ impl State {
         {
             open.doubt();
         }
-        let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
+        let values = Values::pack(label_values);
+        let hash = self.hash(&values);
         let family = self.family(descriptor);
-        if let Some(series) = family.index.get(&key).cloned() {
+        if let Some(series) = family.get(&values, hash).cloned() {
             if !series.is_published() || series.is_left() {
                 self.publish_or_keep(&series);
             }
             return series;
         }
-        let series = Series::new(shared, descriptor, key.clone());
-        family.index.insert(key, Arc::clone(&series));
-        family.order.push(Arc::clone(&series));
+        let series = Series::new(shared, descriptor, values, hash);
+        family.add(&series);
         self.write_declarations();
         self.publish_or_keep(&series);
         series
-    }
-
-    /// Tells whether this process knows a series.
-    pub(super) fn knows(&self, descriptor: &Descriptor, label_values: &[&str]) -> bool {
-        let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
-        let family = self.by_name.get(&descriptor.name);
-        family.is_some_and(|index| self.families[*index].index.contains_key(&key))
     }
 
     /// Returns the directory, where it is open.
@@ -233,12 +223,10 @@ impl State {
             .by_name
             .get(&descriptor.name)
             .map(|index| &self.families[*index]);
-        let order = family
-            .map(|family| family.order.as_slice())
-            .unwrap_or_default();
+        let order = family.map(Family::order).unwrap_or_default();
         order
             .iter()
-            .map(|series| series.label_values.clone())
+            .map(|series| series.label_values().map(Arc::from).collect())
             .collect()
     }
 
@@ -250,13 +238,13 @@ impl State {
     ) -> bool {
         self.follow(options);
         self.shares.forget(&descriptor.name);
-        let key: Box<[Arc<str>]> = label_values.iter().map(|value| Arc::from(*value)).collect();
+        let values = Values::pack(label_values);
+        let hash = self.hash(&values);
         let labels = descriptor.labels(label_values);
         let family = self.family(descriptor);
-        let known = family.index.remove(&key);
+        let known = family.remove(&values, hash);
         let mut was_there = known.is_some();
         if let Some(series) = &known {
-            family.order.retain(|other| !Arc::ptr_eq(other, series));
             self.unpublished.retain(|other| !Arc::ptr_eq(other, series));
             self.draining
                 .retain(|(other, _)| !Arc::ptr_eq(other, series));
@@ -286,7 +274,7 @@ impl State {
     }
 
     pub(super) fn set_info(&mut self, series: &Arc<Series>, facts: LabelSet) {
-        series.extra().info = Some(facts);
+        series.set_info(facts);
         self.publish_or_keep(series);
     }
 
@@ -329,7 +317,7 @@ impl State {
             return here;
         }
         let mut slots = Vec::new();
-        let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+        let visited = open.visit_places(&series.descriptor, &series.labels(), &mut |place| {
             slots.extend(place.slots.get(index).map(Found::id));
         });
         self.note_side_file(visited);
@@ -347,7 +335,7 @@ impl State {
             // A signal handler may have counted there before.
             series.move_kept();
         } else if !series.is_removed()
-            && let Some(known) = series.this()
+            && let Some(known) = self.find(series)
         {
             self.publish_or_keep(&known);
         }
@@ -377,7 +365,7 @@ impl State {
         self.former.retain(|series| series.strong_count() > 0);
         let former = self.former.iter().filter_map(Weak::upgrade);
         let former = former.filter(|series| !series.is_removed());
-        let orders = self.families.iter().flat_map(|family| &family.order);
+        let orders = self.families.iter().flat_map(Family::order);
         orders.cloned().chain(former).collect()
     }
 
@@ -388,28 +376,16 @@ impl State {
             .entry(Arc::clone(&descriptor.name))
             .or_insert(next);
         if index == next {
-            self.families.push(Family {
-                descriptor: Arc::clone(descriptor),
-                is_declared_in: None,
-                index: HashMap::new(),
-                order: Vec::new(),
-            });
+            self.families.push(Family::new(descriptor));
             self.undeclared = true;
         } else if !Arc::ptr_eq(&self.families[index].descriptor, descriptor)
             && self.families[index].descriptor != *descriptor
         {
             // Registered anew with other metadata: the old handles keep their own descriptor.
-            let before = std::mem::replace(
-                &mut self.families[index],
-                Family {
-                    descriptor: Arc::clone(descriptor),
-                    is_declared_in: None,
-                    index: HashMap::new(),
-                    order: Vec::new(),
-                },
-            );
+            let before = std::mem::replace(&mut self.families[index], Family::new(descriptor));
             self.former.retain(|series| series.strong_count() > 0);
-            self.former.extend(before.order.iter().map(Arc::downgrade));
+            self.former
+                .extend(before.order().iter().map(Arc::downgrade));
             self.undeclared = true;
         }
         &mut self.families[index]

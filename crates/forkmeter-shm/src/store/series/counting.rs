@@ -8,7 +8,7 @@ use forkmeter_core::{Exemplar, Timestamp, fork};
 use super::marks::add_to_gauge;
 use super::{Kind, Series};
 use crate::layout;
-use crate::map::{CellRef, timestamp_of};
+use crate::map::timestamp_of;
 use crate::process;
 
 /// How often to look where values were moved to: a handle that outlives its store finds out nothing.
@@ -23,7 +23,8 @@ impl Series {
         if known != process::epoch() && !self.look_again() {
             return self.cell_until_later(index, known);
         }
-        self.cells[index].get().unwrap_or(&self.kept[index])
+        let cell = &self.cells[index];
+        cell.place.get().unwrap_or(&cell.kept)
     }
 
     /// Tells whether it could: a signal handler may have interrupted whoever holds the lock.
@@ -53,7 +54,7 @@ impl Series {
     #[cold]
     fn cell_until_later(&self, index: usize, known: u64) -> &AtomicU64 {
         let is_everybodys = matches!(self.kind, Kind::Shared | Kind::State);
-        if let Some(cell) = self.cells[index].get()
+        if let Some(cell) = self.cells[index].place.get()
             && is_everybodys
             && !process::has_moved_since(known)
         {
@@ -68,7 +69,7 @@ impl Series {
             // ORDERING: a hint; what is counted after it was taken back is seen at the next look at the series.
             store.has_late_counts.store(true, Ordering::Relaxed);
         }
-        &self.kept[index]
+        &self.cells[index].kept
     }
 
     fn add_to_gauge(&self, index: usize, delta: f64) {
@@ -110,7 +111,7 @@ impl Series {
     /// Writes down when a `mostrecent` gauge changed; nothing where it was counted in memory.
     pub(super) fn stamp_gauge(&self, changed: &AtomicU64) {
         if self.kind == Kind::MostRecentGauge
-            && let Some(cell) = self.cells[0].get()
+            && let Some(cell) = self.cells[0].place.get()
             && std::ptr::eq(cell, changed)
         {
             // ORDERING: a reader that sees a new value with an old time sees the new time at its next read.
@@ -134,8 +135,7 @@ impl Slots for InMemory<'_> {
     }
     fn set_exemplar(&self, _: usize, _: Exemplar) {}
     fn exemplar(&self, index: usize) -> Option<Exemplar> {
-        let extra = self.0.extra();
-        extra.kept_exemplars.get(index).cloned().flatten()
+        self.0.extra().kept_exemplar(index)
     }
     fn created_seconds(&self) -> f64 {
         self.0.kept_created_seconds()
@@ -186,7 +186,7 @@ impl Slots for Series {
             // ORDERING: as above.
             value = f64::from_bits(cell.load(Ordering::Relaxed));
         }
-        let kept = &self.kept[index];
+        let kept = &self.cells[index].kept;
         if self.kind == Kind::Shared
             && !self.is_removed()
             // A signal handler is told what the newest segment holds.
@@ -222,20 +222,24 @@ impl Slots for Series {
             .filter(|_| !self.is_removed())
             .is_some_and(|store| store.lock().set_exemplar(self, index, exemplar.clone()));
         let mut extra = self.extra();
-        extra.kept_exemplars.resize(self.cells.len(), None);
-        extra.kept_exemplars[index] = (!written).then_some(exemplar);
+        // Most are written, and then there is nothing to keep nor, mostly, to forget.
+        if !written || extra.rare.is_some() {
+            let kept = &mut extra.rare().kept_exemplars;
+            kept.resize(self.cells.len(), None);
+            kept[index] = (!written).then_some(exemplar);
+        }
     }
 
     fn exemplar(&self, index: usize) -> Option<Exemplar> {
         let _section = fork::enter();
         let store = self.store.upgrade().filter(|_| !self.is_removed());
         let written = store.and_then(|store| store.lock().exemplar(self, index));
-        written.or_else(|| self.extra().kept_exemplars.get(index).cloned().flatten())
+        written.or_else(|| self.extra().kept_exemplar(index))
     }
 
     fn created_seconds(&self) -> f64 {
         // ORDERING: lone values.
-        let cell = self.cells.first().and_then(CellRef::get);
+        let cell = self.cells.first().and_then(|cell| cell.place.get());
         let bits = match cell.filter(|_| self.kind == Kind::Shared) {
             Some(cell) => timestamp_of(cell).load(Ordering::Relaxed),
             None => self.kept_created_bits.load(Ordering::Relaxed),
@@ -249,8 +253,9 @@ impl Slots for Series {
             let cell = self.cell(index);
             // ORDERING: lone values.
             cell.store(0, Ordering::Relaxed);
-            self.kept[index].store(0, Ordering::Relaxed);
+            self.cells[index].kept.store(0, Ordering::Relaxed);
             if let Some(cell) = self.cells[index]
+                .place
                 .get()
                 .filter(|_| self.kind == Kind::Shared)
             {
@@ -265,6 +270,8 @@ impl Slots for Series {
             state.reset_others(self);
             state.clear_exemplars(self);
         }
-        self.extra().kept_exemplars.clear();
+        if let Some(rare) = &mut self.extra().rare {
+            rare.kept_exemplars.clear();
+        }
     }
 }

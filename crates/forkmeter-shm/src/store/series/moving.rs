@@ -7,10 +7,10 @@ use std::time::Instant;
 use forkmeter_core::store::{Slots as _, add_to_cell};
 
 use super::marks::{add_to_gauge, mark_slot_removed};
-use super::{Extra, Kind, Left, Series};
+use super::{Cell, Extra, Kind, Left, Rare, Series};
 use crate::directory::{DRAIN, Place};
 use crate::layout;
-use crate::map::{CellRef, timestamp_of};
+use crate::map::timestamp_of;
 use crate::segment::Found;
 
 impl Series {
@@ -32,16 +32,18 @@ impl Series {
 
     /// Moves into the file what memory holds, and what was counted late where the series was before.
     pub(in crate::store) fn move_kept(&self) {
-        self.extra().left.retain(|left| {
-            // ORDERING: the swap makes sure that each counted value is moved once.
-            let value = f64::from_bits(left.cell.swap(0, Ordering::AcqRel));
-            add_to_cell(&self.kept[left.index], value);
-            left.since.elapsed() < DRAIN
-        });
-        for (index, cell) in self.cells.iter().enumerate() {
-            let Some(cell) = cell.get() else { continue };
+        if let Some(rare) = &mut self.extra().rare {
+            rare.left.retain(|left| {
+                // ORDERING: the swap makes sure that each counted value is moved once.
+                let value = f64::from_bits(left.cell.swap(0, Ordering::AcqRel));
+                add_to_cell(&self.cells[left.index].kept, value);
+                left.since.elapsed() < DRAIN
+            });
+        }
+        for (index, Cell { place, kept }) in self.cells.iter().enumerate() {
+            let Some(cell) = place.get() else { continue };
             // ORDERING: a look; the swap in `take_kept` decides.
-            if self.kept[index].load(Ordering::Relaxed) == 0 {
+            if kept.load(Ordering::Relaxed) == 0 {
                 continue;
             }
             let value = self.take_kept(index);
@@ -70,28 +72,18 @@ impl Series {
 
     /// Lets go of the cells in a sealed segment, where they are not looked up anew yet. What they hold stays.
     pub(in crate::store) fn leave(&self) {
-        for cell in &self.cells {
-            cell.turn(None);
+        for cell in &*self.cells {
+            cell.place.turn(None);
         }
-        let mut extra = self.extra();
-        extra.value_offsets.clear();
-        extra.segment_inode = 0;
-        extra.mapping = None;
+        self.extra().mapping = None;
     }
 
     /// Points the handle to where its values were moved to.
     pub(in crate::store) fn turn(&self, place: &Place) {
         for (cell, found) in self.cells.iter().zip(&place.slots) {
-            cell.turn(Some(found.cell));
+            cell.place.turn(Some(found.cell));
         }
-        self.remember(place);
-    }
-
-    fn remember(&self, place: &Place) {
-        let mut extra = self.extra();
-        extra.value_offsets = place.slots.iter().map(|found| found.value_offset).collect();
-        extra.segment_inode = place.slots.first().map_or(0, |found| found.segment_inode);
-        extra.mapping = Some(Arc::clone(&place.mapping));
+        self.extra().mapping = Some(Arc::clone(&place.mapping));
     }
 
     /// Takes the series back out of its file, because that or another one of its kind was deleted. What stands in a file
@@ -104,10 +96,11 @@ impl Series {
         self.is_left.store(false, Ordering::Relaxed);
         let (mapping, inode) = {
             let mut extra = self.extra();
-            (extra.mapping.take(), extra.segment_inode)
+            let inode = extra.segment_inode();
+            (extra.mapping.take(), inode)
         };
-        for (index, (cell, kept)) in self.cells.iter().zip(&self.kept).enumerate() {
-            let Some(before) = cell.turn(None) else {
+        for (index, Cell { place, kept }) in self.cells.iter().enumerate() {
+            let Some(before) = place.turn(None) else {
                 continue;
             };
             match self.kind {
@@ -120,7 +113,7 @@ impl Series {
                     self.kept_created_bits
                         .store(created.to_bits(), Ordering::Relaxed);
                     if !staying.contains(&inode) {
-                        self.extra().left.push(Left {
+                        self.extra().rare().left.push(Left {
                             index,
                             cell: before,
                             _mapping: mapping.clone(),
@@ -161,16 +154,20 @@ impl Series {
     /// Lets go of the file and of what was counted there: the store moved to another directory, or this is a child and
     /// the values are the parent's. What memory holds was counted since, by a signal handler.
     pub(in crate::store) fn start_over(&self) {
-        for cell in &self.cells {
-            cell.turn(None);
+        for cell in &*self.cells {
+            cell.place.turn(None);
         }
         // ORDERING: as in `publish`.
         self.is_left.store(false, Ordering::Relaxed);
         let mut extra = self.extra();
-        *extra = Extra {
-            info: extra.info.take(),
-            ..Extra::default()
-        };
+        let info = extra.rare.take().and_then(|rare| rare.info);
+        *extra = Extra::default();
+        if info.is_some() {
+            *extra.rare() = Rare {
+                info,
+                ..Rare::default()
+            };
+        }
     }
 
     /// Points the handle to memory of its own, for ever, and marks its shared slots: the series was removed.
@@ -178,8 +175,8 @@ impl Series {
         // ORDERING: read under the store's lock only.
         self.is_removed.store(true, Ordering::Relaxed);
         let now = self.now();
-        for (cell, kept) in self.cells.iter().zip(&self.kept) {
-            let before = cell.turn(None);
+        for Cell { place, kept } in &*self.cells {
+            let before = place.turn(None);
             // ORDERING: lone values.
             kept.store(0, Ordering::Relaxed);
             if matches!(self.kind, Kind::Shared | Kind::State)
@@ -189,7 +186,7 @@ impl Series {
             }
         }
         let extra = std::mem::take(&mut *self.extra());
-        for left in extra.left {
+        for left in extra.left() {
             // What a deleted file holds is not to be brought back.
             mark_slot_removed(left.cell, now);
         }
@@ -197,7 +194,7 @@ impl Series {
 
     /// Takes the removed mark from the slots: somebody asked for the series again.
     fn revive(&self) {
-        for cell in self.cells.iter().filter_map(CellRef::get) {
+        for cell in self.places() {
             let timestamp = timestamp_of(cell);
             // ORDERING: lone values.
             let relaxed = Ordering::Relaxed;

@@ -99,7 +99,7 @@ impl State {
                 series.start_over();
             }
             // Labelled series appear in another directory once they are used there.
-            if !had_one || series.label_values.is_empty() {
+            if !had_one || series.is_unlabelled() {
                 pending.push(series);
             }
         }
@@ -116,18 +116,18 @@ impl State {
     fn forget_unused(&mut self) {
         for family in &mut self.families {
             // Facts are set without a handle: they live as long as their metric, which holds the descriptor.
-            let own_handles = 1 + family.order.len();
+            let own_handles = 1 + family.order().len();
             let has_metric = family.descriptor.kind == MetricType::Info
                 && Arc::strong_count(&family.descriptor) > own_handles;
             let is_used = |series: &Arc<Series>| {
                 has_metric || Arc::strong_count(series) > HANDLES_OF_A_FAMILY
             };
-            family.index.retain(|_, series| is_used(series));
             // What left the index has one handle.
-            family.order.retain(is_used);
+            family.retain(is_used);
         }
-        self.families
-            .retain(|family| !family.order.is_empty() || Arc::strong_count(&family.descriptor) > 1);
+        self.families.retain(|family| {
+            !family.order().is_empty() || Arc::strong_count(&family.descriptor) > 1
+        });
         let names = self.families.iter().map(|family| &family.descriptor.name);
         self.by_name = names.cloned().zip(0..).collect();
     }
@@ -325,7 +325,7 @@ fn is_alive_anywhere(open: &mut OpenDirectory, series: &Series) -> io::Result<bo
         return Ok(!series.is_marked_removed());
     }
     let mut is_alive = false;
-    open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+    open.visit_places(&series.descriptor, &series.labels(), &mut |place| {
         is_alive |= crate::store::series::is_alive(place);
     })?;
     Ok(is_alive)
@@ -335,15 +335,15 @@ fn is_alive_anywhere(open: &mut OpenDirectory, series: &Series) -> io::Result<bo
 fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
     let descriptor = &series.descriptor;
     if descriptor.kind == MetricType::Info {
-        let info = series.extra().info.clone().unwrap_or_default();
-        return open.set_info(&descriptor.name, &series.labels, Some(info));
+        let info = series.info().unwrap_or_default();
+        return open.set_info(&descriptor.name, &series.labels(), Some(info));
     }
     let mut created = series.kept_created_seconds();
     if series.is_left() && is_shared(descriptor) && !is_alive_anywhere(open, series)? {
         // It was removed by another worker, and stays so until somebody counts.
         created = -created;
     }
-    let place = open.intern(descriptor, &series.labels, created, &mut |index| {
+    let place = open.intern(descriptor, &series.sorted_labels(), created, &mut |index| {
         series.take_kept(index)
     })?;
     series.publish(&place);

@@ -59,7 +59,7 @@ impl State {
             if !is_moved || !series.is_published() {
                 continue;
             }
-            if let Some(place) = open.known_place(&series.descriptor, &series.labels) {
+            if let Some(place) = open.known_place(&series.descriptor, &series.labels()) {
                 series.turn(&place);
             } else {
                 // Another worker removed it.
@@ -95,7 +95,7 @@ impl State {
         if let Some(open) = self.open.as_mut() {
             let identities = unused
                 .iter()
-                .map(|series| (&*series.descriptor, &series.labels));
+                .map(|series| (&*series.descriptor, series.labels()));
             // What cannot be known now is asked again with the next segment.
             let alive = open.are_alive(identities, &is_alive).unwrap_or_default();
             for (series, _) in unused.iter().zip(alive).filter(|(_, alive)| !alive) {
@@ -114,13 +114,8 @@ impl State {
         }
         let is_removed = |series: &Arc<Series>| removed.contains(&Arc::as_ptr(series));
         for family in &mut self.families {
-            let before = self.former.len();
-            let gone = family.order.extract_if(.., |series| is_removed(series));
-            self.former
-                .extend(gone.map(|series| Arc::downgrade(&series)));
-            if self.former.len() > before {
-                family.index.retain(|_, series| !is_removed(series));
-            }
+            let gone = family.retain(|series| !is_removed(series));
+            self.former.extend(gone.iter().map(Arc::downgrade));
         }
         self.former.retain(|series| series.strong_count() > 0);
     }
@@ -158,7 +153,7 @@ impl State {
             return None;
         }
         let mut total = 0.0;
-        let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+        let visited = open.visit_places(&series.descriptor, &series.labels(), &mut |place| {
             // ORDERING: a lone value.
             let bits = place.slots[index]
                 .cell
@@ -176,7 +171,7 @@ impl State {
         };
         if !open.has_one_place(&series.descriptor) {
             let mut slots = Vec::new();
-            let visited = open.visit_places(&series.descriptor, &series.labels, &mut |place| {
+            let visited = open.visit_places(&series.descriptor, &series.labels(), &mut |place| {
                 reset_place(place, now);
                 slots.extend(place.slots.iter().map(Found::id));
             });

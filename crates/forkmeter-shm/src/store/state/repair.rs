@@ -29,7 +29,9 @@ impl State {
             let stem = open.map(|open| open.stem(&series.descriptor));
             // Another worker file gives another name to this worker's own gauges.
             (!is_whole && is_own(&series.descriptor))
-                || stem.is_some_and(|stem| stem.is_ok_and(|stem| gone.stems.contains(&stem)))
+                || stem.is_some_and(|stem| {
+                    stem.is_ok_and(|stem| gone.stems.iter().any(|one| **one == *stem))
+                })
         });
         if !is_whole {
             self.open = None;
@@ -81,7 +83,7 @@ impl State {
         let is_over = if is_removed { !has_value } else { self.resets } || is_unknown;
         if is_over && series.descriptor.kind != MetricType::Info {
             series.start_anew();
-            return series.label_values.is_empty();
+            return series.is_unlabelled();
         }
         series.withdraw(&gone.staying);
         true

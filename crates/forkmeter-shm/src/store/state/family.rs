@@ -1,0 +1,101 @@
+//! The series of one family that a store knows, by their label values and in the order in which they were made.
+
+use std::hash::BuildHasher;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use forkmeter_core::Descriptor;
+use hashbrown::HashTable;
+
+use super::State;
+use crate::store::series::{Series, Values};
+
+/// Is a family that a program declared.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) is_declared_in: Option<PathBuf>,
+    index: HashTable<Arc<Series>>,
+    order: Vec<Arc<Series>>,
+}
+
+impl Family {
+    pub(super) fn new(descriptor: &Arc<Descriptor>) -> Self {
+        Self {
+            descriptor: Arc::clone(descriptor),
+            is_declared_in: None,
+            index: HashTable::new(),
+            order: Vec::new(),
+        }
+    }
+
+    /// Returns the series in the order in which they were made.
+    pub(super) fn order(&self) -> &[Arc<Series>] {
+        &self.order
+    }
+
+    /// Returns the series of these values, whose hash is `hash`.
+    pub(super) fn get(&self, values: &Values, hash: u32) -> Option<&Arc<Series>> {
+        self.index
+            .find(spread(hash), |series| is_of(series, values, hash))
+    }
+
+    /// Adds a series, of which there is none with its values.
+    pub(super) fn add(&mut self, series: &Arc<Series>) {
+        let rehash = |series: &Arc<Series>| spread(series.hash);
+        let new = Arc::clone(series);
+        self.index.insert_unique(spread(series.hash), new, rehash);
+        self.order.push(Arc::clone(series));
+    }
+
+    /// Takes the series of these values out.
+    pub(super) fn remove(&mut self, values: &Values, hash: u32) -> Option<Arc<Series>> {
+        let known = |series: &Arc<Series>| is_of(series, values, hash);
+        let (series, _) = self.index.find_entry(spread(hash), known).ok()?.remove();
+        self.order.retain(|other| !Arc::ptr_eq(other, &series));
+        Some(series)
+    }
+
+    /// Keeps the series that are wanted and returns the others. `is_wanted` is asked first while the family has
+    /// two handles of a series, and then while it has one.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&Arc<Series>) -> bool) -> Vec<Arc<Series>> {
+        self.index.retain(|series| is_wanted(series));
+        let gone = self.order.extract_if(.., |series| !is_wanted(series));
+        gone.collect()
+    }
+}
+
+impl State {
+    /// Tells whether this process knows a series.
+    pub(in crate::store) fn knows(&self, descriptor: &Descriptor, label_values: &[&str]) -> bool {
+        let values = Values::pack(label_values);
+        let hash = self.hash(&values);
+        let family = self.by_name.get(&descriptor.name);
+        family.is_some_and(|index| self.families[*index].get(&values, hash).is_some())
+    }
+
+    /// Returns the half of a hash of label values that a series remembers.
+    pub(super) fn hash(&self, values: &Values) -> u32 {
+        let half = self.hasher.hash_one(values.bytes()) >> 32;
+        u32::try_from(half).expect("invariant: 32 bits are left")
+    }
+
+    /// Returns the handle that everybody has of a series.
+    pub(super) fn find(&self, series: &Series) -> Option<Arc<Series>> {
+        let is_it = |other: &Arc<Series>| std::ptr::eq(&raw const **other, series);
+        let index = self.by_name.get(&series.descriptor.name)?;
+        let known = self.families[*index].get(&series.values, series.hash);
+        let known = known.filter(|known| is_it(known)).cloned();
+        let former = || self.former.iter().filter_map(Weak::upgrade).find(is_it);
+        known.or_else(former)
+    }
+}
+
+fn is_of(series: &Series, values: &Values, hash: u32) -> bool {
+    series.hash == hash && series.values.bytes() == values.bytes()
+}
+
+/// Returns the hash that the table works with for the half that a series remembers.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
