@@ -9,6 +9,9 @@ from typing_extensions import Self, TypeAlias, disjoint_base
 from .samples import Exemplar
 
 __version__: str
+OVERFLOW_LABEL_VALUE: str
+OVERFLOWS_NAME: str
+OVERFLOWS_HELP: str
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ExceptionTypes: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
@@ -52,6 +55,12 @@ def begin_part_of_test(is_first: bool) -> None:
 
 def remove_series(metric: NativeMetric, label_values: Sequence[str]) -> None:
     """Removes a series of a metric from the directory, for all workers."""
+
+def has_room(metric: NativeMetric, label_values: Sequence[str], max_series: int) -> bool | None:
+    """Tells whether a series of a metric is there or has room, and makes it; `None` in a lone process."""
+
+def without_series(metric: NativeMetric, family: NativeFamily, series: Sequence[Sequence[str]]) -> NativeFamily:
+    """Returns a family of a metric without the series of these label values."""
 
 def collect_store(created_samples: bool) -> tuple[list[NativeFamily], list[str]]:
     """Reads what the process's own directory holds; also returns what could not be read."""
@@ -253,6 +262,14 @@ class NativeFamily:
 
     def fields(self) -> _RawFamily:
         """Returns what the family consists of, as Python's objects."""
+
+@final
+class NativeIdleWatch:
+    """Watches the series of a metric for those in which nobody counts."""
+
+    def __new__(cls, idle_seconds: float) -> Self: ...
+    def look(self, metric: NativeMetric, family: NativeFamily, now_seconds: float) -> list[list[str]]:
+        """Looks at the metric's family as it was collected at a time, and returns the label values of what is idle."""
 
 @final
 class NativeValue:

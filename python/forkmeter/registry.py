@@ -329,13 +329,20 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool)
             continue
         family = merged.pop(collector._name, None) if _directory.stands_in_directory(collector) else None
         if family is not None:
-            yield family
+            yield _bounds().forget_idle(collector, family) or family
         else:
             yield from of(collector)
     elsewhere = _names_of_other_registries()
     for name, family in {**published, **merged}.items():
         if name not in elsewhere:
             yield family
+
+
+def _bounds() -> Any:
+    # Metrics import this module.
+    from .metrics import _bounds
+
+    return _bounds
 
 
 def _each_once(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
@@ -357,6 +364,7 @@ def _each_once(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
             paths.add(path)
         elif has_own and _directory.stands_in_directory(collector):
             continue
+        _bounds().forget_idle(collector)
         yield from of(collector)
 
 

@@ -10,6 +10,7 @@
 //! Interpreters without a global lock switch it on when they load this module: `Series::publish` relies on it.
 
 mod audit;
+mod bounds;
 mod call;
 mod clock;
 mod collect;
@@ -38,6 +39,8 @@ use pyo3::prelude::*;
 /// Native types and functions of forkmeter; private, use the package.
 #[pymodule(gil_used = true)]
 mod _forkmeter {
+    #[pymodule_export]
+    use super::bounds::{NativeIdleWatch, has_room, without_series};
     #[pymodule_export]
     use super::clock::follow_clock;
     #[pymodule_export]
@@ -74,6 +77,9 @@ mod _forkmeter {
     #[pymodule_export]
     use super::value::NativeValue;
 
+    use forkmeter_core::metric::{OVERFLOWS_HELP, OVERFLOWS_NAME};
+    use forkmeter_core::model::OVERFLOW_LABEL_VALUE;
+
     use super::{PyModule, PyResult, audit, interpreter, mode, names, shared};
     use pyo3::prelude::*;
 
@@ -84,6 +90,9 @@ mod _forkmeter {
         mode::read_environment();
         let _ = shared::store();
         audit::install(module.py())?;
+        module.add("OVERFLOW_LABEL_VALUE", OVERFLOW_LABEL_VALUE)?;
+        module.add("OVERFLOWS_NAME", OVERFLOWS_NAME)?;
+        module.add("OVERFLOWS_HELP", OVERFLOWS_HELP)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -14,7 +14,7 @@ from ..metrics_core import Metric
 from ..registry import REGISTRY
 from ..samples import Sample
 from ..validation import _validate_labelnames, _validate_metric_name
-from . import _reading
+from . import _bounds, _reading
 from ._attributes import Inherited, NativeSamples
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class MetricWrapperBase(NativeMetric):
 
     _type: str | None = None
     _reserved_labelnames: Sequence[str] = ()
+    _bounds = _bounds.NONE
     if not TYPE_CHECKING:
         # Every type is made by the common native base; the native bases of the types only add methods.
         __new__ = NativeMetric.__new__
@@ -247,6 +248,9 @@ class MetricWrapperBase(NativeMetric):
         key = self._label_key(labelvalues, labelkwargs)
         children: dict[tuple[str, ...], Self] = self._metrics
         child = children.get(key)
+        if child is None and self._bounds.max_series is not None:
+            key = _bounds.key_with_room(self, key)
+            child = children.get(key)
         if child is None:
             # No lock: of two threads that make it at once, one is heard.
             child = children.setdefault(key, self._make_child(key))
@@ -264,6 +268,41 @@ class MetricWrapperBase(NativeMetric):
         if len(labelvalues) != len(names):
             raise ValueError("Incorrect label count")
         return tuple([str(value) for value in labelvalues])
+
+    def bound_series(self, *, max_series: int | None = None, idle_seconds: float | None = None) -> Self:
+        """Limits how many series the metric has, and how long they stay when nobody counts in them.
+
+        What has no room is counted in one series more, whose labels all have the value `__overflow__`, and
+        `forkmeter_series_overflows_total` in the default registry says for each metric how often. Series that are there
+        count on; removed ones make room. Where values are shared, the limit is on the series of all workers together
+        (workers that make some at the same time may go over it by an eighth and one each), and of gauges on each
+        worker's own.
+
+        An idle series is one whose values stay what they are. The first scrape that finds it so for long enough, at its
+        third look at the earliest, removes it for all workers. It stays while the program holds its child, as in
+        `child = metric.labels(...)`, in the worker that answers the scrape. Made again, it starts from zero.
+
+        Args:
+            max_series: The limit; `None` for none.
+            idle_seconds: How long an idle series stays; `None` for ever.
+
+        Returns:
+            The metric.
+
+        Raises:
+            ValueError: The metric has no labels, or a bound is negative.
+
+        Example:
+            >>> from forkmeter import CollectorRegistry, Counter
+            >>> visits = Counter("visits", "Visits.", ["page"], registry=CollectorRegistry()).bound_series(max_series=1)
+            >>> visits.labels("/").inc()
+            >>> visits.labels("/?id=1").inc()
+            >>> visits.label_sets()
+            [{'page': '/'}, {'page': '__overflow__'}]
+        """
+        self._require_labelnames()
+        self._bounds = _bounds.Bounds(max_series, idle_seconds)
+        return self
 
     def label_sets(self) -> list[dict[str, str]]:
         """Returns the labels of all series: those of all workers, where values are shared.

@@ -1,0 +1,151 @@
+"""Limits on the series of a metric, and series that go when nobody counts in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import forkmeter
+import pytest
+from forkmeter import CollectorRegistry, Counter, Enum, Gauge, Histogram, Summary, generate_latest
+from forkmeter.registry import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OVERFLOW = "__overflow__"
+
+
+@pytest.fixture(params=["one process", "several"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[bool]:
+    """Runs a test in a lone process, and in one that shares its values."""
+    if request.param == "several":
+        forkmeter.configure(tmp_path / "metrics")
+    yield request.param == "several"
+    forkmeter.configure(None)
+
+
+@pytest.fixture
+def registered() -> Iterator[list[Any]]:
+    """Takes metrics out of the default registry after a test."""
+    metrics: list[Any] = []
+    yield metrics
+    for metric in metrics:
+        REGISTRY.unregister(metric)
+
+
+def count_one(child: Any) -> None:
+    """Counts something in a series of any kind."""
+    (child.inc if hasattr(child, "inc") else child.observe)(1)
+
+
+def test_what_has_no_room_is_counted_in_one_series_more(shared: bool) -> None:
+    registry = CollectorRegistry()
+    kinds: list[Any] = [Counter, Gauge, Histogram, Summary]
+    for kind in kinds:
+        # Values of a lone process would move into the directory.
+        name = f"limited_{kind.__name__.lower()}_{'shared' if shared else 'lone'}"
+        metric = kind(name, "Help.", ["page", "code"], registry=registry)
+        assert metric.bound_series(max_series=2) is metric
+        before = REGISTRY.get_sample_value("forkmeter_series_overflows_total", {"family": metric._name}) or 0
+        count_one(metric.labels("/", 200))
+        for number in range(50):
+            count_one(metric.labels(f"/?id={number}", 200))
+        assert metric.labels("/", 200) is metric.labels(page="/", code="200")
+        keys = [(labels["page"], labels["code"]) for labels in metric.label_sets()]
+        assert sorted(keys) == sorted([("/", "200"), ("/?id=0", "200"), (OVERFLOW, OVERFLOW)])
+        assert sorted(metric._metrics) == sorted(keys)
+        said = REGISTRY.get_sample_value("forkmeter_series_overflows_total", {"family": metric._name})
+        assert said == before + 49
+        metric.remove("/", 200)
+        assert metric.labels("/new", 200) is not metric.labels(OVERFLOW, OVERFLOW)
+        assert metric.labels("/newer", 200) is metric.labels(OVERFLOW, OVERFLOW)
+
+
+def test_bounds_that_make_no_sense_are_errors() -> None:
+    metric = Counter("c", "Help.", ["a"], registry=None)
+    with pytest.raises(ValueError, match="max_series must not be negative, and is -1"):
+        metric.bound_series(max_series=-1)
+    with pytest.raises(ValueError, match="idle_seconds must not be negative"):
+        metric.bound_series(idle_seconds=float("nan"))
+    with pytest.raises(ValueError, match="No label names"):
+        Counter("d", "Help.", registry=None).bound_series(max_series=1)
+    assert metric.bound_series(max_series=0).labels("x") is metric.labels("y")
+    assert metric.bound_series().labels("x") is not metric.labels("y")
+
+
+WORKER = """
+import sys
+import forkmeter
+visits = forkmeter.Counter("visits", "Help.", ["page"]).bound_series(max_series=20)
+for number in range(100):
+    visits.labels(f"{sys.argv[1]}/{number}").inc()
+"""
+
+
+def test_workers_together_keep_to_a_limit(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for worker in range(4):
+        subprocess.run([sys.executable, "-c", WORKER, str(worker)], env=environment, check=True)
+    registry = CollectorRegistry()
+    forkmeter.multiprocess.MultiProcessCollector(registry, tmp_path)
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+    }
+    pages = {name: value for name, value in found.items() if name[0] == "visits_total"}
+    assert len(pages) == 21
+    assert sum(pages.values()) == 400
+    assert pages["visits_total", OVERFLOW] == 380
+    assert found["forkmeter_series_overflows_total", "visits"] == 380
+
+
+def test_series_in_which_nobody_counts_go(shared: bool, registered: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    kinds: list[Any] = [Counter, Gauge, Histogram, Summary]
+    # As above.
+    mode = "shared" if shared else "lone"
+    metrics = [kind(f"idle_{mode}_{kind.__name__.lower()}", "Help.", ["page"]) for kind in kinds]
+    metrics.append(Enum(f"idle_{mode}_enum", "Help.", ["page"], states=["off", "on"]))
+    other = Counter(f"idle_{mode}_never", "Help.", ["page"])
+    registered += [*metrics, other]
+    other.labels("/").inc()
+
+    def count(page: str) -> None:
+        for metric in metrics:
+            child = metric.labels(page)
+            if isinstance(metric, Enum):
+                child.state("on" if now[0] % 20 else "off")
+            else:
+                count_one(child)
+
+    def pages() -> list[str]:
+        lines = generate_latest(REGISTRY).decode().splitlines()
+        return sorted({line.split('page="')[1].split('"')[0] for line in lines if line.startswith(f"idle_{mode}_")})
+
+    count("/idle")
+    held = [metric.labels("/held") for metric in metrics]
+    for _ in range(6):
+        count("/busy")
+        assert pages() == ["/", "/busy", "/held", "/idle"]
+        now[0] += 10
+    for metric in metrics:
+        metric.bound_series(idle_seconds=30)
+    for _ in range(3):
+        count("/busy")
+        assert "/idle" in pages()
+        now[0] += 10
+    count("/busy")
+    # What has no bounds stays, and so does what the program holds.
+    assert pages() == ["/", "/busy", "/held"]
+    for metric, child in zip(metrics, held):
+        assert metric.labels("/held") is child
+        assert ("/idle",) not in metric._metrics
+    metrics[0].labels("/idle").inc()
+    assert metrics[0].value("/idle") == 1
