@@ -70,7 +70,25 @@ pub(crate) fn now(py: Python<'_>) -> PyResult<Moment> {
     }
 }
 
+/// Reads the monotonic clock, unless another one stands in its place.
+#[inline]
+pub(crate) fn now_natively(py: Python<'_>) -> Option<Moment> {
+    match replacement(py) {
+        Ok(None) => Some(Moment::Native(Instant::now())),
+        _ => None,
+    }
+}
+
 impl Moment {
+    /// As [`Moment::elapsed_seconds`], where it takes no clock in Python.
+    #[inline]
+    pub(crate) fn elapsed_natively(self, py: Python<'_>) -> Option<f64> {
+        match (self, replacement(py)) {
+            (Self::Native(start), Ok(None)) => Some(start.elapsed().as_secs_f64()),
+            _ => None,
+        }
+    }
+
     /// Returns how many seconds ago this was; 0 where the clock went backwards.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 //! Every method first asks for the native series; without one it calls its twin in Python, which checks in the
 //! official client's order and works with any value object.
 
-use forkmeter_core::model::{HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
@@ -13,7 +12,6 @@ use crate::exception_counter::ExceptionCounter;
 use crate::inprogress_tracker::InprogressTracker;
 use crate::metric::NativeMetric;
 use crate::names::names;
-use crate::series::Series;
 use crate::timer::Timer;
 
 /// An amount as it was passed; nothing where it was left out.
@@ -210,8 +208,7 @@ impl NativeSummary {
         let py = slf.py();
         if let Some(series) = slf.as_super().get().series() {
             let amount = amount.value()?;
-            series.add(py, SUMMARY_COUNT, 1.0);
-            series.add(py, SUMMARY_SUM, amount);
+            series.current_place(py).observe_in_summary(amount);
             return Ok(());
         }
         amount.call(slf.as_any(), "_slow_observe", None)
@@ -245,7 +242,8 @@ impl NativeHistogram {
         if let Some(series) = slf.as_super().get().series()
             && exemplar.is_none()
         {
-            observe(series, py, amount.value()?);
+            let amount = amount.value()?;
+            series.current_place(py).observe_in_histogram(amount);
             return Ok(());
         }
         amount.call(slf.as_any(), "_slow_observe", exemplar)
@@ -254,17 +252,6 @@ impl NativeHistogram {
     /// Observes the seconds that a `with` block or a decorated function takes.
     fn time<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Timer>> {
         Timer::for_method(slf.as_any(), &names().observe)
-    }
-}
-
-/// Counts an observation of a histogram.
-#[inline]
-pub(crate) fn observe(series: &Series, py: Python<'_>, amount: f64) {
-    series.add(py, HISTOGRAM_SUM, amount);
-    let bounds = &series.descriptor().upper_bounds;
-    // A NaN is in no bucket.
-    if let Some(bucket) = bounds.iter().position(|bound| amount <= *bound) {
-        series.add(py, HISTOGRAM_FIRST_BUCKET + bucket, 1.0);
     }
 }
 

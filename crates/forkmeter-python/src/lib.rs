@@ -9,6 +9,7 @@
 //!
 //! Interpreters without a global lock switch it on when they load this module: `Series::publish` relies on it.
 
+mod attached;
 mod audit;
 mod bounds;
 mod call;
@@ -28,6 +29,7 @@ mod metric;
 mod mode;
 mod names;
 mod published;
+mod quick;
 mod series;
 mod shared;
 mod testing;
@@ -80,7 +82,7 @@ mod _forkmeter {
     use forkmeter_core::metric::{OVERFLOWS_HELP, OVERFLOWS_NAME};
     use forkmeter_core::model::OVERFLOW_LABEL_VALUE;
 
-    use super::{PyModule, PyResult, audit, interpreter, mode, names, shared};
+    use super::{PyModule, PyResult, audit, interpreter, mode, names, quick, shared};
     use pyo3::prelude::*;
 
     #[pymodule_init]
@@ -90,6 +92,7 @@ mod _forkmeter {
         mode::read_environment();
         let _ = shared::store();
         audit::install(module.py())?;
+        quick::install(module.py())?;
         module.add("OVERFLOW_LABEL_VALUE", OVERFLOW_LABEL_VALUE)?;
         module.add("OVERFLOWS_NAME", OVERFLOWS_NAME)?;
         module.add("OVERFLOWS_HELP", OVERFLOWS_HELP)?;

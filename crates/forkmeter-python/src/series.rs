@@ -1,14 +1,17 @@
 //! The values of one series: its own while the process is alone, shared once there is a directory.
 
+mod place;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use forkmeter_core::model::{SeriesView, SlotValues};
-use forkmeter_core::store::{Slots, add_to_cell};
+use forkmeter_core::store::Slots;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Sample, fork};
 use forkmeter_shm::process;
 use pyo3::prelude::*;
 
+pub(crate) use self::place::Place;
 use crate::{exemplar, keeper, mode, shared};
 
 /// Holds one series of one metric object.
@@ -141,25 +144,42 @@ impl Series {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
+    /// Returns where the values are, where nothing has changed since the last look.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<Place<'_>> {
+        // ORDERING: as in `look`.
+        if self.epoch.load(Ordering::Relaxed) != process::epoch() {
+            return None;
+        }
+        Some(self.known_place())
+    }
+
+    /// Returns where the values are, after a look whether anything changed.
+    #[inline]
+    pub(crate) fn current_place(&self, py: Python<'_>) -> Place<'_> {
+        self.look(py);
+        self.known_place()
+    }
+
+    #[inline]
+    fn known_place(&self) -> Place<'_> {
+        Place {
+            shared: self.shared.get().map(|slots| &**slots),
+            own: &self.own,
+            descriptor: &self.descriptor,
+        }
+    }
+
     /// Adds to a slot.
     #[inline]
     pub(crate) fn add(&self, py: Python<'_>, index: usize, delta: f64) {
-        self.look(py);
-        match self.shared.get() {
-            Some(slots) => slots.add(index, delta),
-            None => add_to_cell(&self.own[index], delta),
-        }
+        self.current_place(py).add(index, delta);
     }
 
     /// Replaces a slot's value.
     #[inline]
     pub(crate) fn set(&self, py: Python<'_>, index: usize, value: f64) {
-        self.look(py);
-        match self.shared.get() {
-            Some(slots) => slots.set(index, value),
-            // ORDERING: a lone value.
-            None => self.own[index].store(value.to_bits(), Ordering::Relaxed),
-        }
+        self.current_place(py).set(index, value);
     }
 
     /// Returns a slot's value.

@@ -5,6 +5,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::attached::Attached;
 use crate::call;
 use crate::clock::{self, Moment};
 
@@ -12,14 +13,13 @@ use crate::clock::{self, Moment};
 ///
 /// What a subclass overrides is honoured, and so is a metric's method that somebody replaced: it is looked up when
 /// the block ends.
-#[pyclass(subclass, dict, weakref, module = "forkmeter.context_managers")]
+#[pyclass(subclass, dict, weakref, frozen, module = "forkmeter.context_managers")]
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    metric: Option<Py<PyAny>>,
-    callback_name: Option<Py<PyString>>,
-    start: Option<Moment>,
-    #[pyo3(get, set)]
-    duration: Option<f64>,
+    metric: Attached<Option<Py<PyAny>>>,
+    callback_name: Attached<Option<Py<PyString>>>,
+    start: Attached<Option<Moment>>,
+    duration: Attached<Option<f64>>,
 }
 
 fn unset(name: &'static str) -> PyErr {
@@ -35,12 +35,38 @@ impl Timer {
     ) -> PyResult<Bound<'py, Self>> {
         let py = metric.py();
         let timer = Self {
-            metric: Some(metric.clone().unbind()),
-            callback_name: Some(callback_name.clone_ref(py)),
-            start: None,
-            duration: None,
+            metric: Attached::new(Some(metric.clone().unbind())),
+            callback_name: Attached::new(Some(callback_name.clone_ref(py))),
+            start: Attached::default(),
+            duration: Attached::default(),
         };
         Bound::new(py, timer)
+    }
+
+    /// Starts the clock, where no other one stands in its place; tells whether that was so.
+    #[inline]
+    pub(crate) fn start_natively(&self, py: Python<'_>) -> Option<()> {
+        self.start.replace(py, Some(clock::now_natively(py)?));
+        Some(())
+    }
+
+    /// Stops the clock and keeps the seconds, under the same condition.
+    #[inline]
+    pub(crate) fn stop_natively(&self, py: Python<'_>) -> Option<f64> {
+        let seconds = self.start.get(py)?.elapsed_natively(py)?;
+        self.duration.replace(py, Some(seconds));
+        Some(seconds)
+    }
+
+    /// Gives the seconds to the metric.
+    ///
+    /// # Errors
+    ///
+    /// What the metric raises.
+    #[inline]
+    pub(crate) fn hand_over(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
+        let (metric, name) = (self.metric(py)?, self.callback_name(py)?);
+        call::call_with_number(&metric, &name, seconds)
     }
 }
 
@@ -52,56 +78,57 @@ impl Timer {
         Self::default()
     }
 
-    fn __init__(&mut self, metric: Py<PyAny>, callback_name: Py<PyString>) {
-        self.metric = Some(metric);
-        self.callback_name = Some(callback_name);
-        self.duration = None;
+    fn __init__(&self, py: Python<'_>, metric: Py<PyAny>, callback_name: Py<PyString>) {
+        self.set_metric(py, metric);
+        self.set_callback_name(py, callback_name);
+        self.set_duration(py, None);
+    }
+
+    #[getter]
+    fn duration(&self, py: Python<'_>) -> Option<f64> {
+        self.duration.get(py)
+    }
+
+    #[setter]
+    fn set_duration(&self, py: Python<'_>, seconds: Option<f64>) {
+        self.duration.replace(py, seconds);
     }
 
     #[getter(_metric)]
     fn metric<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let metric = self.metric.as_ref().ok_or_else(|| unset("_metric"))?;
-        Ok(metric.bind(py).clone())
+        self.metric.bound(py).ok_or_else(|| unset("_metric"))
     }
 
     #[setter(_metric)]
-    fn set_metric(slf: &Bound<'_, Self>, metric: Py<PyAny>) {
-        let replaced = slf.borrow_mut().metric.replace(metric);
-        // Dropped without the borrow: the end of an object may run Python code.
-        drop(replaced);
+    fn set_metric(&self, py: Python<'_>, metric: Py<PyAny>) {
+        drop(self.metric.replace(py, Some(metric)));
     }
 
     #[getter(_callback_name)]
     fn callback_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        let name = self.callback_name.as_ref();
-        Ok(name
-            .ok_or_else(|| unset("_callback_name"))?
-            .bind(py)
-            .clone())
+        let name = self.callback_name.bound(py);
+        name.ok_or_else(|| unset("_callback_name"))
     }
 
     #[setter(_callback_name)]
-    fn set_callback_name(&mut self, name: Py<PyString>) {
-        self.callback_name = Some(name);
+    fn set_callback_name(&self, py: Python<'_>, name: Py<PyString>) {
+        drop(self.callback_name.replace(py, Some(name)));
     }
 
     #[getter(_start)]
-    fn start_seconds(slf: &Bound<'_, Self>) -> PyResult<f64> {
-        let start = slf.borrow().start.ok_or_else(|| unset("_start"))?;
-        start.seconds(slf.py())
+    fn start_seconds(&self, py: Python<'_>) -> PyResult<f64> {
+        let start = self.start.get(py).ok_or_else(|| unset("_start"))?;
+        start.seconds(py)
     }
 
     #[setter(_start)]
-    fn set_start_seconds(&mut self, seconds: f64) {
-        self.start = Some(Moment::Told(seconds));
+    fn set_start_seconds(&self, py: Python<'_>, seconds: f64) {
+        self.start.replace(py, Some(Moment::Told(seconds)));
     }
 
     fn _new_timer<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let (metric, name) = {
-            let timer = slf.borrow();
-            (timer.metric(py)?, timer.callback_name(py)?)
-        };
+        let (metric, name) = (slf.get().metric(py)?, slf.get().callback_name(py)?);
         if slf.is_exact_instance_of::<Self>() {
             return Ok(Self::for_method(&metric, &name.unbind())?.into_any());
         }
@@ -112,7 +139,7 @@ impl Timer {
     /// Starts the clock.
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let start = clock::now(slf.py())?;
-        slf.borrow_mut().start = Some(start);
+        slf.get().start.replace(slf.py(), Some(start));
         Ok(slf)
     }
 
@@ -125,14 +152,11 @@ impl Timer {
     ) -> PyResult<()> {
         let _ = (typ, value, traceback);
         let py = slf.py();
-        let start = slf.borrow().start.ok_or_else(|| unset("_start"))?;
+        let timer = slf.get();
+        let start = timer.start.get(py).ok_or_else(|| unset("_start"))?;
         let seconds = start.elapsed_seconds(py)?;
-        let (metric, name) = {
-            let mut timer = slf.borrow_mut();
-            timer.duration = Some(seconds);
-            (timer.metric(py)?, timer.callback_name(py)?)
-        };
-        call::call_with_number(&metric, &name, seconds)
+        timer.set_duration(py, Some(seconds));
+        timer.hand_over(py, seconds)
     }
 
     /// Chooses the series, at the latest inside the block.
@@ -142,9 +166,9 @@ impl Timer {
         args: &Bound<'_, PyTuple>,
         kw: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let metric = slf.borrow().metric(slf.py())?;
+        let metric = slf.get().metric(slf.py())?;
         let series = call::call_method(&metric, "labels", args, kw)?;
-        Self::set_metric(slf, series.unbind());
+        slf.get().set_metric(slf.py(), series.unbind());
         Ok(())
     }
 
@@ -155,10 +179,10 @@ impl Timer {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.metric)
+        self.metric.traverse(&visit)
     }
 
-    fn __clear__(&mut self) {
-        self.metric = None;
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.metric.replace(py, None));
     }
 }

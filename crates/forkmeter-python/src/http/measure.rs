@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use forkmeter_core::MetricType;
-use forkmeter_core::model::{SUMMARY_COUNT, SUMMARY_SUM};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
 
 use crate::call;
-use crate::kinds::observe;
 use crate::metric::NativeMetric;
 use crate::series::Series;
 
@@ -137,11 +135,8 @@ pub(super) fn record(
         && let Some(native) = native_series(series)
     {
         match native.descriptor().kind {
-            MetricType::Histogram => observe(native, py, value),
-            MetricType::Summary => {
-                native.add(py, SUMMARY_COUNT, 1.0);
-                native.add(py, SUMMARY_SUM, value);
-            }
+            MetricType::Histogram => native.current_place(py).observe_in_histogram(value),
+            MetricType::Summary => native.current_place(py).observe_in_summary(value),
             _ => native.add(py, 0, value),
         }
         return Ok(());
