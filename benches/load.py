@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 SCRAPERS = 64
 WORKERS = 4
 SERIES = 100_000
-OFFICIAL_SECONDS = 45.0
-SECONDS = 15.0
+OFFICIAL_SECONDS = 20.0
+SECONDS = 10.0
 PROGRAMS = Path(__file__).parent / "programs"
 # What is asked of a row that has no ratio to reach: to be no worse.
 ASKED = 1

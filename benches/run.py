@@ -23,6 +23,7 @@ RESULTS = HERE / "results"
 PROGRAMS = {
     "calls": False,
     "memory": False,
+    "scrape_memory": False,
     "import_time": False,
     "scrape": True,
     "worker_churn": False,
