@@ -109,7 +109,7 @@ bench-plots: bench-programs
 
 .PHONY: bench-load  ## 64 scrapers of 100,000 series at once, at forkmeter's exporter and at the official one
 bench-load: bench-programs
-	$(BUILD)/bench/bin/python benches/run.py --bin-dir "$(CARGO_TARGET_DIR)/release" load
+	$(BUILD)/bench/bin/python benches/run.py --bin-dir "$(CARGO_TARGET_DIR)/release" exporter_load
 
 .PHONY: bench-programs
 bench-programs: wheel

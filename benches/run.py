@@ -30,7 +30,7 @@ PROGRAMS = {
     "text": False,
     "rust": True,
     "http_fastapi": False,
-    "load": True,
+    "exporter_load": True,
 }
 
 

@@ -1,4 +1,4 @@
-"""Scrapes an exporter from many connections at once, for `benches/load.py`: PORT SCRAPERS SECONDS ENCODING.
+"""Scrapes an exporter from many connections at once, for `benches/exporter_load.py`: PORT SCRAPERS SECONDS ENCODING.
 
 Each scraper asks again as soon as it is answered, until the time is over. Prints the seconds of each answer, the length
 of the last one, and how many scrapers were waiting in the end.

@@ -4,7 +4,7 @@ The official client's `start_http_server`, and `forkmeter serve`, on the same di
 other; both must give the same samples before. Each is loaded for a bounded time: a scrape that is not over then counts
 as long as it was waited for.
 
-    PYTHONPATH=tests python benches/load.py --bin-dir target/release
+    PYTHONPATH=tests python benches/exporter_load.py --bin-dir target/release
 """
 
 from __future__ import annotations
