@@ -1,4 +1,4 @@
-"""Serves a directory as the official client documents it, for `benches/exporter_load.py`: DIRECTORY. Prints the port."""
+"""Serves a directory as the official client does, for `benches/exporter_load.py`: DIRECTORY; prints the port."""
 
 import sys
 import threading
