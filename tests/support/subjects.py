@@ -335,6 +335,7 @@ class Subjects:
             "Histogram.value": lambda: self.histogram.value(self._name()),
             "Info.value": self.info.value,
             "Enum.value": self.state.value,
+            "MetricWrapperBase.bound_series": lambda: self.counters.bound_series(max_series=1_000_000),
             "MetricWrapperBase.label_sets": self.counters.label_sets,
             "CollectorRegistry.collect": lambda: list(forkmeter.REGISTRY.collect()),
             "RestrictedRegistry.collect": lambda: list(

@@ -23,6 +23,9 @@ use self::state::State;
 use crate::process;
 use crate::reader::DirectoryReader;
 
+/// How often a process that ends tries to publish what it keeps in memory.
+const LAST_TRIES: u32 = 4;
+
 /// Says which directory a store shares its values in. It is asked whenever a series is made, a fork was noticed
 /// or values are collected; when the answer changes, writers and collectors move together.
 #[derive(Clone, Debug)]
@@ -117,8 +120,14 @@ impl ShmStore {
     pub fn refresh_at_last(&self) {
         let _section = fork::enter();
         let mut state = self.shared.lock();
-        state.forget_failures();
-        state.refresh(&self.shared.options);
+        // Where many processes end at once, the lock may be busy for longer than counting may wait for it.
+        for _ in 0..LAST_TRIES {
+            state.forget_failures();
+            state.refresh(&self.shared.options);
+            if state.kept_series().0 == 0 {
+                break;
+            }
+        }
     }
 
     /// Says whether the deletion of files is a reset, as test runners want it; normally nothing is lost.
