@@ -8,6 +8,7 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 /// Is a place for a value that the interpreter's lock guards, as a `Cell`: nobody is ever inside.
@@ -40,6 +41,26 @@ impl<T> Attached<T> {
     }
 }
 
+impl<T: Default> Attached<T> {
+    /// Changes the value. `f` may not run Python code nor let other threads run, which would find the default value.
+    #[inline]
+    pub(crate) fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut T) -> R) -> R {
+        /// Puts the value back, also after a panic.
+        struct Taken<'a, 'py, T>(&'a Attached<T>, Python<'py>, Option<T>);
+
+        impl<T> Drop for Taken<'_, '_, T> {
+            fn drop(&mut self) {
+                if let Some(value) = self.2.take() {
+                    drop(self.0.replace(self.1, value));
+                }
+            }
+        }
+
+        let mut taken = Taken(self, py, Some(self.replace(py, T::default())));
+        f(taken.2.get_or_insert_default())
+    }
+}
+
 impl<T: Copy> Attached<T> {
     /// Returns the value.
     #[inline]
@@ -57,13 +78,24 @@ impl<T> Attached<Option<Py<T>>> {
         let object = unsafe { &*self.0.get() };
         object.as_ref().map(|object| object.bind(py).clone())
     }
+}
 
-    /// Shows the object to the garbage collector.
-    pub(crate) fn traverse(
-        &self,
-        visit: &pyo3::gc::PyVisit<'_>,
-    ) -> Result<(), pyo3::gc::PyTraverseError> {
+/// Is what has objects that the garbage collector is to see.
+pub(crate) trait Traverse {
+    /// Shows the objects to the collector.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
+
+impl<T> Traverse for Option<Py<T>> {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self)
+    }
+}
+
+impl<T: Traverse> Attached<T> {
+    /// Shows the objects to the garbage collector.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // SAFETY: the collector runs in an attached thread, and nothing that it calls changes objects.
-        visit.call(unsafe { &*self.0.get() })
+        unsafe { &*self.0.get() }.traverse(visit)
     }
 }

@@ -12,9 +12,10 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyString, PyTuple, PyType};
 
 /// Says that a callee may use the place before the arguments: `PY_VECTORCALL_ARGUMENTS_OFFSET`.
 const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
@@ -80,6 +81,29 @@ pub(crate) fn call<'py>(
     std::mem::forget(rest);
     // SAFETY: the result is a new reference, or null where an exception is set.
     unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+}
+
+/// Makes an instance of a class by its `__new__` alone, which is a native one.
+pub(crate) fn new_instance<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    type New = unsafe extern "C-unwind" fn(
+        *mut ffi::PyTypeObject,
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+    let py = class.py();
+    // SAFETY: a class that is held.
+    let Some(new) = (unsafe { (*class.as_type_ptr()).tp_new }) else {
+        return Err(PyTypeError::new_err("no instances can be made"));
+    };
+    // SAFETY: the same function, which is not expected to unwind but may, in a collection that it sets off.
+    let new = unsafe { std::mem::transmute::<ffi::newfunc, New>(new) };
+    let nothing = PyTuple::empty(py);
+    let rest = Rest;
+    // SAFETY: the interpreter is attached; the class and the arguments live for the call.
+    let instance = unsafe { new(class.as_type_ptr(), nothing.as_ptr(), std::ptr::null_mut()) };
+    std::mem::forget(rest);
+    // SAFETY: the result is a new reference, or null where an exception is set.
+    unsafe { Bound::from_owned_ptr_or_err(py, instance) }
 }
 
 /// Calls `callable` with one argument, in less time.
@@ -153,6 +177,43 @@ pub(crate) fn call_method<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     call(&object.getattr(name)?, args, kwargs)
+}
+
+/// Calls a method of `object` with the arguments of a function of `METH_FASTCALL | METH_KEYWORDS`, and returns a new
+/// reference, or null where an exception is set.
+///
+/// # Safety
+///
+/// The interpreter is attached, and all objects live for the call: the name, `count` arguments, behind them those that
+/// the tuple `keywords` names, if it is not null.
+#[cold]
+pub(crate) unsafe fn forward(
+    object: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let named = if keywords.is_null() {
+        0
+    } else {
+        // SAFETY: a tuple that lives.
+        unsafe { ffi::PyTuple_GET_SIZE(keywords) }
+    };
+    let len = (count + named).cast_unsigned();
+    let mut all = Vec::with_capacity(1 + len);
+    all.push(object);
+    if len > 0 {
+        // SAFETY: by this function's contract.
+        all.extend_from_slice(unsafe { std::slice::from_raw_parts(args, len) });
+    }
+    let rest = Rest;
+    let positional = 1 + count.cast_unsigned();
+    // SAFETY: by this function's contract.
+    let result =
+        unsafe { unwinding::PyObject_VectorcallMethod(name, all.as_ptr(), positional, keywords) };
+    std::mem::forget(rest);
+    result
 }
 
 /// Calls a method of `object` with one number, whose result does not matter; no bound method is made for it.

@@ -25,7 +25,7 @@ pub(crate) fn collect_store(
     py: Python<'_>,
     created_samples: bool,
 ) -> (Vec<NativeFamily>, Vec<String>) {
-    shared::publish_waiting(py);
+    shared::move_waiting(py);
     let collected = py.detach(|| shared::store().collect_shared(created_samples));
     (
         collected.families.into_iter().map(Into::into).collect(),

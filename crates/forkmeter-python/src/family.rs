@@ -107,17 +107,13 @@ pub(crate) fn native_family(
     if descriptor.kind == MetricType::Info || described != (name, help, unit) {
         return None;
     }
-    let series = NativeMetric::exposed_series(metric)?;
+    let exposed = metric.get().exposed_family(py)?;
     // What is no exemplar is reported by whoever writes it in Python.
-    let views: Vec<_> = series
-        .iter()
-        .map(|series| series.view(py))
-        .collect::<PyResult<_>>()
-        .ok()?;
+    let views = exposed.views(py).ok()?;
     let family = py.detach(|| {
         let mut family = descriptor.family();
         for view in &views {
-            view.expose(created_samples, &mut family.samples);
+            view.expose(descriptor, created_samples, &mut family.samples);
         }
         family
     });

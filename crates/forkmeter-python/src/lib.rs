@@ -7,7 +7,7 @@
 //! child, where whoever needs it waits for ever; and the interpreter's lock changes hands inside the cells of PyO3. So
 //! neither `intern!` nor `PyOnceLock` is used, nor a conversion that is built on it (such as a path's into Python).
 //!
-//! Interpreters without a global lock switch it on when they load this module: `Series::publish` relies on it.
+//! Interpreters without a global lock switch it on when they load this module: `Family::slots` relies on it.
 
 mod attached;
 mod audit;
@@ -28,6 +28,7 @@ mod kinds;
 mod metric;
 mod mode;
 mod names;
+mod plain;
 mod published;
 mod quick;
 mod series;
@@ -68,6 +69,8 @@ mod _forkmeter {
     use super::metric::NativeMetric;
     #[pymodule_export]
     use super::mode::{directory, set_directory, uses_deprecated_variable};
+    #[pymodule_export]
+    use super::plain::know_plain;
     #[pymodule_export]
     use super::published::{begin_publishing, collect_published, make_family, publish};
     #[pymodule_export]

@@ -13,8 +13,11 @@ pub(crate) struct Names {
     pub(crate) dec: Py<PyString>,
     pub(crate) default_timer: Py<PyString>,
     pub(crate) inc: Py<PyString>,
+    pub(crate) new_child: Py<PyString>,
     pub(crate) observe: Py<PyString>,
     pub(crate) set: Py<PyString>,
+    pub(crate) time: Py<PyString>,
+    pub(crate) value_class: Py<PyString>,
 }
 
 /// Makes the names. The module's initialization calls it: were they made later, a fork could copy them half made.
@@ -25,8 +28,11 @@ pub(crate) fn intern(py: Python<'_>) {
         dec: new("dec"),
         default_timer: new("default_timer"),
         inc: new("inc"),
+        new_child: new("_new_child"),
         observe: new("observe"),
         set: new("set"),
+        time: new("time"),
+        value_class: new("ValueClass"),
     });
 }
 

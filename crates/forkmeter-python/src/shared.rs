@@ -1,4 +1,4 @@
-//! The one store of the process, and the series that wait for it.
+//! The one store of the process, and the families that wait for it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -9,14 +9,13 @@ use forkmeter_shm::{Directory, Options, ShmStore};
 use pyo3::prelude::*;
 
 use crate::metric::NativeMetric;
-use crate::series::Series;
-use crate::{keeper, mode};
+use crate::mode;
+use crate::series::Family;
 
-/// The least number of waiting series at which the dead ones are looked for.
+/// The least number of waiting families at which the dead ones are looked for.
 const MIN_PRUNE: usize = 1024;
 
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
-    series: Vec::new(),
     families: Vec::new(),
     prune_at: MIN_PRUNE,
 });
@@ -24,8 +23,7 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
 /// Is what was made while there was no directory, and moves there once there is one.
 #[derive(Debug)]
 struct Waiting {
-    series: Vec<Weak<Series>>,
-    families: Vec<Weak<Descriptor>>,
+    families: Vec<Weak<Family>>,
     prune_at: usize,
 }
 
@@ -41,51 +39,33 @@ pub(crate) fn store() -> &'static ShmStore {
     STORE.get_or_init(|| ShmStore::new(Options::new(Directory::Follow(mode::resolve))))
 }
 
-/// Makes a family known: in the directory if there is one, otherwise once there is.
+/// Makes a family known in the directory.
 pub(crate) fn declare(py: Python<'_>, descriptor: &Arc<Descriptor>) {
-    if mode::is_shared() {
-        py.detach(|| store().declare(descriptor));
-        keeper::start_keeper(py);
-    } else {
-        let _section = fork::enter();
-        let mut waiting = waiting();
-        waiting.families.retain(|other| other.strong_count() > 0);
-        waiting.families.push(Arc::downgrade(descriptor));
-    }
+    py.detach(|| store().declare(descriptor));
 }
 
-/// Remembers a series that has its values to itself.
-pub(crate) fn wait(series: &Arc<Series>) {
+/// Remembers a family whose series have their values to themselves.
+pub(crate) fn wait(family: &Arc<Family>) {
     let _section = fork::enter();
     let mut waiting = waiting();
-    if waiting.series.len() >= waiting.prune_at {
-        waiting.series.retain(|other| other.strong_count() > 0);
-        waiting.prune_at = MIN_PRUNE.max(waiting.series.len() * 2);
+    if waiting.families.len() >= waiting.prune_at {
+        waiting.families.retain(|other| other.strong_count() > 0);
+        waiting.prune_at = MIN_PRUNE.max(waiting.families.len() * 2);
     }
-    waiting.series.push(Arc::downgrade(series));
+    waiting.families.push(Arc::downgrade(family));
 }
 
 /// Moves what waits into the directory, if there is one now.
-pub(crate) fn publish_waiting(py: Python<'_>) {
+pub(crate) fn move_waiting(py: Python<'_>) {
     if !mode::is_shared() {
         return;
     }
-    let (series, families) = {
+    let families = {
         let _section = fork::enter();
-        let mut waiting = waiting();
-        (
-            std::mem::take(&mut waiting.series),
-            std::mem::take(&mut waiting.families),
-        )
+        std::mem::take(&mut waiting().families)
     };
-    let families: Vec<_> = families.iter().filter_map(Weak::upgrade).collect();
-    py.detach(|| {
-        for family in &families {
-            store().declare(family);
-        }
-    });
-    for series in series.iter().filter_map(Weak::upgrade) {
-        series.publish(py);
+    for family in families.iter().filter_map(Weak::upgrade) {
+        family.move_values(py);
     }
 }
 
@@ -107,7 +87,7 @@ pub(crate) fn refresh(py: Python<'_>) {
     if !mode::is_shared() {
         return;
     }
-    publish_waiting(py);
+    move_waiting(py);
     py.detach(|| store().refresh());
 }
 
@@ -117,7 +97,7 @@ pub(crate) fn refresh_at_exit(py: Python<'_>) -> (u64, Option<String>) {
     if !mode::is_shared() {
         return (0, None);
     }
-    publish_waiting(py);
+    move_waiting(py);
     py.detach(|| {
         store().refresh_at_last();
         store().kept_series()

@@ -65,7 +65,7 @@ pub(crate) fn reset_on_deletion(py: Python<'_>, is_on: bool) {
 #[pyfunction]
 pub(crate) fn begin_part_of_test(py: Python<'_>, is_first: bool) {
     if mode::is_shared() {
-        shared::publish_waiting(py);
+        shared::move_waiting(py);
         py.detach(|| shared::store().refresh());
     }
     if is_first {

@@ -12,8 +12,10 @@ import os as os
 import time as time
 import types as types
 import warnings as warnings
+from _weakref import getweakrefcount
 
 from .. import values as values
+from .._forkmeter import know_plain
 from ..context_managers import ExceptionCounter as ExceptionCounter
 from ..context_managers import InprogressTracker as InprogressTracker
 from ..context_managers import Timer as Timer
@@ -75,3 +77,5 @@ def enable_created_metrics() -> None:
 for _class in (MetricWrapperBase, Counter, Gauge, Summary, Histogram, Info, Enum):
     _class.__module__ = __name__
 del _class
+
+know_plain(vars(values), vars(time), getweakrefcount, (Counter, Gauge, Summary, Histogram, Info, Enum))

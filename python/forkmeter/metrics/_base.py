@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 # As a module: programs replace `values.ValueClass`.
 from .. import _alias, metrics, values
@@ -16,6 +16,7 @@ from ..samples import Sample
 from ..validation import _validate_labelnames, _validate_metric_name
 from . import _bounds, _reading
 from ._attributes import Inherited, NativeSamples
+from ._children import Children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -246,7 +247,7 @@ class MetricWrapperBase(NativeMetric):
             given = dict(zip(names, self._labelvalues))
             raise ValueError(f"{self} already has labels set ({given}); can not chain calls to .labels()")
         key = self._label_key(labelvalues, labelkwargs)
-        children: dict[tuple[str, ...], Self] = self._metrics
+        children = self._metrics
         child = children.get(key)
         if child is None and self._bounds.max_series is not None:
             key = _bounds.key_with_room(self, key)
@@ -254,7 +255,23 @@ class MetricWrapperBase(NativeMetric):
         if child is None:
             # No lock: of two threads that make it at once, one is heard.
             child = children.setdefault(key, self._make_child(key))
-        return child
+        return cast("Self", child)
+
+    @property
+    def _metrics(self) -> Children:
+        """The children by their label values."""
+        if not self._is_parent():
+            raise AttributeError("_metrics")
+        return Children(self)
+
+    @_metrics.setter
+    def _metrics(self, children: Mapping[tuple[str, ...], Any]) -> None:
+        given = dict(children)
+        own = self._metrics
+        for key in own:
+            if own.get(key) is not given.get(key):
+                self._forget_child(key)
+        own.update(given)
 
     def _label_key(self, labelvalues: Sequence[object], labelkwargs: Mapping[str, object]) -> tuple[str, ...]:
         """Checks label values of either form, and returns them in order, as text."""
@@ -302,6 +319,7 @@ class MetricWrapperBase(NativeMetric):
         """
         self._require_labelnames()
         self._bounds = _bounds.Bounds(max_series, idle_seconds)
+        self._bound_children()
         return self
 
     def label_sets(self) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._forkmeter import NativeFamily
-
-# References to a child that nobody holds: its parent's, a variable's, and an argument's.
-_OWN_REFERENCES = 3
 
 # The metric that counts overflows, once there was one.
 _overflows: list[Any] = []
@@ -99,12 +95,10 @@ def forget_idle(metric: Any, family: NativeFamily | None = None) -> NativeFamily
         if not native:
             return None
         seen = native[0]
-    children = metric._metrics
     gone = []
     for values in watch.look(metric, seen, time.time()):
         key = tuple(values)
-        child = children.get(key)
-        if child is None or sys.getrefcount(child) <= _OWN_REFERENCES:
+        if not metric._is_child_held(key):
             metric._remove(key)
             gone.append(values)
     return family if family is None or not gone else _forkmeter.without_series(metric, family, gone)

@@ -13,6 +13,7 @@
 )]
 
 mod calls;
+mod labels;
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -114,6 +115,7 @@ impl Original {
 ///
 /// What a class that cannot be changed raises.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    labels::install(py)?;
     calls::install(py)
 }
 
@@ -124,28 +126,48 @@ fn replace<T: pyo3::PyTypeInfo>(
     function: Function,
     original: &'static Original,
 ) -> PyResult<()> {
-    let class: Bound<'_, PyType> = py.get_type::<T>();
-    let found = class.getattr("__dict__")?.get_item(name)?;
-    // SAFETY: the type of an object that lives.
-    let is_method = unsafe { ffi::Py_TYPE(found.as_ptr()) } == &raw mut ffi::PyMethodDescr_Type;
-    if !is_method || original.is_known() {
+    let Some(known) = definition::<T>(py, name)? else {
         return Ok(());
-    }
-    let found = found.as_ptr().cast::<ffi::PyMethodDescrObject>();
-    // SAFETY: a method descriptor, as was just seen.
-    let known = unsafe { (*found).d_method };
-    // SAFETY: its definition lives as long as itself.
-    let known = unsafe { *known };
-    if known.ml_flags != function.flags() {
+    };
+    if original.is_known() || known.ml_flags != function.flags() {
         return Ok(());
     }
     // SAFETY: all members of the union are function pointers.
     let address = unsafe { std::mem::transmute::<ffi::PyMethodDefPointer, usize>(known.ml_meth) };
     // ORDERING: nobody can call before the descriptor is there.
     original.0.store(address, Ordering::Relaxed);
+    put::<T>(py, name, function)
+}
+
+/// Returns how a method was defined that is called natively.
+fn definition<T: pyo3::PyTypeInfo>(
+    py: Python<'_>,
+    name: &str,
+) -> PyResult<Option<ffi::PyMethodDef>> {
+    let class: Bound<'_, PyType> = py.get_type::<T>();
+    let found = class.getattr("__dict__")?.get_item(name)?;
+    // SAFETY: the type of an object that lives.
+    let is_method = unsafe { ffi::Py_TYPE(found.as_ptr()) } == &raw mut ffi::PyMethodDescr_Type;
+    if !is_method {
+        return Ok(None);
+    }
+    let found = found.as_ptr().cast::<ffi::PyMethodDescrObject>();
+    // SAFETY: a method descriptor, as was just seen.
+    let known = unsafe { (*found).d_method };
+    // SAFETY: its definition lives as long as itself.
+    Ok(Some(unsafe { *known }))
+}
+
+/// Puts a function in the place of a method's that does all that the method does, by whatever convention that is called.
+fn put<T: pyo3::PyTypeInfo>(py: Python<'_>, name: &str, function: Function) -> PyResult<()> {
+    let Some(known) = definition::<T>(py, name)? else {
+        return Ok(());
+    };
+    let class: Bound<'_, PyType> = py.get_type::<T>();
     // Classes of the module live as long as the process.
     let definition = Box::leak(Box::new(ffi::PyMethodDef {
         ml_meth: function.pointer(),
+        ml_flags: function.flags(),
         ..known
     }));
     // SAFETY: the class is one, and the definition lives for ever.

@@ -62,6 +62,12 @@ impl SeriesHandle {
         self.row.slot(&self.cells, index)
     }
 
+    /// Returns the cells of all slots; see [`SeriesHandle::cell`].
+    #[inline]
+    pub fn cells(&self) -> &[AtomicU64] {
+        self.row.slots(&self.cells)
+    }
+
     /// Returns the number of slots.
     pub fn len(&self) -> usize {
         self.row.slot_count()
@@ -116,7 +122,7 @@ impl SeriesHandle {
 
     /// Sets every slot to zero, forgets the exemplars and replaces the created time.
     pub fn reset(&self, created_seconds: f64) {
-        for cell in self.row.slots(&self.cells) {
+        for cell in self.cells() {
             // ORDERING: as in `set`.
             cell.store(0, Ordering::Relaxed);
         }

@@ -1,5 +1,9 @@
 //! What all native metrics have in common: their place, their children, their values as objects.
 
+mod children;
+mod objects;
+mod parent;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -7,12 +11,12 @@ use forkmeter_core::{Descriptor, LabelSet};
 use pyo3::exceptions::{PyAttributeError, PyIndexError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
+use self::parent::Parent;
 use crate::call;
 use crate::descriptor::Declaration;
-use crate::series::Series;
-use crate::shared;
+use crate::series::{Family, Series};
 use crate::value::NativeValue;
 
 /// The native half of every metric object.
@@ -29,12 +33,7 @@ pub(crate) struct NativeMetric {
 
 #[derive(Debug)]
 enum Core {
-    /// A metric with label names, which has children instead of values.
-    Parent {
-        descriptor: Option<Arc<Descriptor>>,
-        label_names: Py<PyTuple>,
-        children: Py<PyDict>,
-    },
+    Parent(Box<Parent>),
     /// A metric with values.
     Series {
         series: Arc<Series>,
@@ -69,37 +68,51 @@ impl NativeMetric {
 
     /// Returns the family's metadata, where the metric is native.
     pub(crate) fn descriptor(&self) -> Option<&Arc<Descriptor>> {
+        Some(self.family()?.descriptor())
+    }
+
+    /// Returns all series of the metric object, where it is native; of a child, those of its parent.
+    pub(crate) fn family(&self) -> Option<&Arc<Family>> {
         match self.core.get()? {
-            Core::Parent { descriptor, .. } => descriptor.as_ref(),
-            Core::Series { series, .. } => Some(series.descriptor()),
+            Core::Parent(parent) => parent.family(),
+            Core::Series { series, .. } => Some(series.family()),
         }
     }
 
-    /// Returns the native series behind the samples of a metric, with values or with children; nothing where any of
-    /// them has its samples from elsewhere.
-    pub(crate) fn exposed_series(metric: &Bound<'_, Self>) -> Option<Vec<Arc<Series>>> {
-        let this = metric.get();
-        let Core::Parent { children, .. } = this.core.get()? else {
-            return Some(vec![Arc::clone(this.plain_series()?)]);
-        };
-        let children = children.bind(metric.py());
-        let mut exposed = Vec::with_capacity(children.len());
-        // No Python code runs in this loop, so nobody changes the dict meanwhile.
-        for (_, child) in children {
-            let child = child.cast::<Self>().ok()?;
-            let Some(Core::Series {
-                origin: Some((parent, _)),
-                ..
-            }) = child.get().core.get()
-            else {
-                return None;
-            };
-            if !parent.is(metric) || !child.get_type().is(metric.get_type()) {
-                return None;
-            }
-            exposed.push(Arc::clone(child.get().plain_series()?));
+    /// Returns the native series behind all samples of a metric without labels or with children; nothing where some
+    /// samples come from elsewhere.
+    pub(crate) fn exposed_family(&self, py: Python<'_>) -> Option<&Arc<Family>> {
+        match self.core.get()? {
+            Core::Parent(parent) => parent.exposed_family(py),
+            Core::Series {
+                origin: Some(_), ..
+            } => None,
+            Core::Series { .. } => Some(self.plain_series()?.family()),
         }
-        Some(exposed)
+    }
+
+    fn parent(&self) -> PyResult<&Parent> {
+        match self.core.get() {
+            Some(Core::Parent(parent)) => Ok(parent),
+            _ => Err(PyAttributeError::new_err("_metrics")),
+        }
+    }
+
+    /// Returns the child of label values that need no conversion, where there is one, or one can be made natively.
+    #[inline]
+    pub(crate) fn child<'py>(
+        metric: &Bound<'py, Self>,
+        label_values: &[Bound<'py, PyAny>],
+    ) -> Option<Bound<'py, PyAny>> {
+        match metric.get().core.get()? {
+            Core::Parent(parent) => parent.child(metric, label_values),
+            Core::Series { .. } => None,
+        }
+    }
+
+    /// Returns the names of the labels of a metric with children.
+    pub(crate) fn label_names<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyTuple>> {
+        Some(self.parent().ok()?.label_names(py))
     }
 
     fn plain_series(&self) -> Option<&Arc<Series>> {
@@ -122,60 +135,18 @@ impl NativeMetric {
     fn start(
         &self,
         py: Python<'_>,
-        descriptor: &Arc<Descriptor>,
+        family: &Arc<Family>,
         label_values: &Bound<'_, PyTuple>,
         created_seconds: f64,
         origin: Option<(Py<PyAny>, Py<PyTuple>)>,
     ) -> PyResult<()> {
         let values: Vec<String> = label_values.extract()?;
-        let values = values.into_iter().map(Arc::from).collect();
-        let series = Series::new(py, descriptor, values, created_seconds);
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let series = family.series(py, &values, created_seconds);
         let core = Core::Series { series, origin };
         // Set up already: the first one stays.
         let _ = self.core.set(core);
         Ok(())
-    }
-
-    /// Finds the child of label values that need no conversion.
-    #[inline]
-    fn find_child<'py>(
-        &self,
-        values: &Bound<'py, PyTuple>,
-        by_name: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = values.py();
-        let Some(Core::Parent {
-            label_names,
-            children,
-            ..
-        }) = self.core.get()
-        else {
-            return Ok(None);
-        };
-        let names = label_names.bind(py);
-        let children = children.bind(py);
-        let is_text = |value: &Bound<'_, PyAny>| value.is_exact_instance_of::<PyString>();
-        match by_name {
-            None => {
-                if values.len() != names.len() || !values.iter_borrowed().all(|v| is_text(&v)) {
-                    return Ok(None);
-                }
-                children.get_item(values)
-            }
-            Some(by_name) => {
-                if !values.is_empty() || by_name.len() != names.len() {
-                    return Ok(None);
-                }
-                let mut key = Vec::with_capacity(names.len());
-                for name in names.iter_borrowed() {
-                    match by_name.get_item(name)? {
-                        Some(value) if is_text(&value) => key.push(value),
-                        _ => return Ok(None),
-                    }
-                }
-                children.get_item(PyTuple::new(py, key)?)
-            }
-        }
     }
 }
 
@@ -194,9 +165,10 @@ impl NativeMetric {
         labelvalues: &Bound<'py, PyTuple>,
         labelkwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match slf.get().find_child(labelvalues, labelkwargs)? {
-            Some(child) => Ok(child),
-            None => call::call_method(slf, "_new_child", labelvalues, labelkwargs),
+        let values = labelvalues.as_slice();
+        match labelkwargs {
+            None if let Some(child) = Self::child(slf, values) => Ok(child),
+            _ => call::call_method(slf, "_new_child", labelvalues, labelkwargs),
         }
     }
 
@@ -211,15 +183,12 @@ impl NativeMetric {
         let descriptor = declaration
             .map(|own| own.into_descriptor(&names))
             .transpose()?;
-        let core = Core::Parent {
-            descriptor: descriptor.clone(),
-            label_names: label_names.clone().unbind(),
-            children: PyDict::new(py).unbind(),
-        };
+        let family = descriptor.map(Family::new);
+        let core = Core::Parent(Box::new(Parent::new(label_names, family.clone())));
         if self.core.set(core).is_ok()
-            && let Some(descriptor) = &descriptor
+            && let Some(family) = &family
         {
-            shared::declare(py, descriptor);
+            family.declare(py);
         }
         Ok(())
     }
@@ -241,30 +210,91 @@ impl NativeMetric {
         }
         let names: Vec<String> = label_names.extract()?;
         let descriptor = declaration.into_descriptor(&names)?;
-        self.start(py, &descriptor, label_values, created_seconds, None)
+        let family = Family::new(descriptor);
+        self.start(py, &family, label_values, created_seconds, None)
     }
 
     /// Sets this up as the child of a native parent; tells whether that is possible.
     fn _start_child(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         parent: &Bound<'_, Self>,
         label_values: &Bound<'_, PyTuple>,
         created_seconds: f64,
     ) -> PyResult<bool> {
-        let Some(Core::Parent {
-            descriptor: Some(descriptor),
-            ..
-        }) = parent.get().core.get()
-        else {
+        let Some(Core::Parent(known)) = parent.get().core.get() else {
             return Ok(false);
         };
-        let origin = (
+        let Some(family) = known.family() else {
+            return Ok(false);
+        };
+        let origin = Some((
             parent.clone().into_any().unbind(),
             label_values.clone().unbind(),
-        );
-        self.start(py, descriptor, label_values, created_seconds, Some(origin))?;
+        ));
+        let py = slf.py();
+        slf.get()
+            .start(py, family, label_values, created_seconds, origin)?;
+        known.know_plain_child(parent, slf);
         Ok(true)
+    }
+
+    /// Has Python decide from now on whether a child can be made.
+    fn _bound_children(&self) -> PyResult<()> {
+        self.parent()?.bound();
+        Ok(())
+    }
+
+    /// Returns the child of label values; nothing where there is none.
+    fn _child<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let parent = slf.get().parent()?;
+        match key.cast::<PyTuple>() {
+            Ok(key) => parent.known_child(slf, key),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Adds a child unless there is one, and returns the one that is there.
+    fn _add_child<'py>(
+        slf: &Bound<'py, Self>,
+        key: &Bound<'py, PyTuple>,
+        child: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().parent()?.add(slf, key, child)
+    }
+
+    /// Puts a child in the place of another.
+    fn _replace_child(
+        slf: &Bound<'_, Self>,
+        key: &Bound<'_, PyTuple>,
+        child: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        slf.get().parent()?.replace(slf, key, child)
+    }
+
+    /// Forgets a child and its series in this process; tells whether there was one.
+    fn _forget_child(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let parent = self.parent()?;
+        match key.cast::<PyTuple>() {
+            Ok(key) => parent.forget(key),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Returns the label values of all children, in the order in which they were made.
+    fn _child_keys<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        self.parent()?.keys(py)
+    }
+
+    fn _child_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.parent()?.len(py))
+    }
+
+    /// Tells whether somebody but the metric holds a child.
+    fn _is_child_held(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.parent()?.is_held(key)
     }
 
     /// Says that values are kept by other objects, so that every method asks those.
@@ -299,25 +329,6 @@ impl NativeMetric {
             }) => Some((parent.clone_ref(py), values.clone_ref(py))),
             _ => None,
         }
-    }
-
-    #[getter(_metrics)]
-    fn children(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
-        match self.core.get() {
-            Some(Core::Parent { children, .. }) => Ok(children.clone_ref(py)),
-            _ => Err(PyAttributeError::new_err("_metrics")),
-        }
-    }
-
-    #[setter(_metrics)]
-    fn replace_children(&self, other: &Bound<'_, PyDict>) -> PyResult<()> {
-        let children = self.children(other.py())?;
-        let children = children.bind(other.py());
-        if !children.is(other) {
-            children.clear();
-            children.update(other.as_mapping())?;
-        }
-        Ok(())
     }
 
     fn _native_value(&self, index: usize) -> PyResult<NativeValue> {
@@ -360,14 +371,7 @@ impl NativeMetric {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self.core.get() {
-            Some(Core::Parent {
-                label_names,
-                children,
-                ..
-            }) => {
-                visit.call(label_names)?;
-                visit.call(children)
-            }
+            Some(Core::Parent(parent)) => parent.traverse(&visit),
             Some(Core::Series {
                 origin: Some((parent, values)),
                 ..
@@ -376,6 +380,12 @@ impl NativeMetric {
                 visit.call(values)
             }
             _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Some(Core::Parent(parent)) = self.core.get() {
+            parent.clear(py);
         }
     }
 }

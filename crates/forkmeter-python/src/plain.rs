@@ -1,0 +1,77 @@
+//! What has to be as the package made it, so that a child can be made without its Python half.
+//!
+//! Programs and their tests replace the class of values and the clock, and libraries that freeze time do; so both
+//! names are looked up whenever a child is made.
+
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::call;
+use crate::names::names;
+
+static PLAIN: OnceLock<Plain> = OnceLock::new();
+
+#[derive(Debug)]
+struct Plain {
+    values: Py<PyDict>,
+    value_class: Py<PyAny>,
+    clocks: Py<PyDict>,
+    clock: Py<PyAny>,
+    count_weakrefs: Py<PyAny>,
+    classes: Py<PyTuple>,
+}
+
+/// Remembers the namespaces of `values` and `time` as they are, how weak references are counted, and the package's own
+/// classes of metrics.
+#[pyfunction]
+pub(crate) fn know_plain(
+    values: Bound<'_, PyDict>,
+    clocks: Bound<'_, PyDict>,
+    count_weakrefs: Py<PyAny>,
+    classes: Py<PyTuple>,
+) -> PyResult<()> {
+    let value_class = values.as_any().get_item(&names().value_class)?.unbind();
+    let clock = clocks.as_any().get_item(&names().time)?.unbind();
+    // Known already: the module is being loaded again.
+    let _ = PLAIN.set(Plain {
+        values: values.unbind(),
+        value_class,
+        clocks: clocks.unbind(),
+        clock,
+        count_weakrefs,
+        classes,
+    });
+    Ok(())
+}
+
+/// Returns the present time as Unix time in seconds, where values are native and nobody replaced the clock.
+#[inline]
+pub(crate) fn seconds_of_plain_child(py: Python<'_>) -> Option<f64> {
+    let plain = PLAIN.get()?;
+    let is_own = |namespace: &Py<PyDict>, name, own: &Py<PyAny>| {
+        let found = namespace.bind(py).get_item(name);
+        found.is_ok_and(|found| found.is_some_and(|found| found.is(own)))
+    };
+    let is_plain = is_own(&plain.values, &names().value_class, &plain.value_class)
+        && is_own(&plain.clocks, &names().time, &plain.clock);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    is_plain.then(|| since.unwrap_or_default().as_secs_f64())
+}
+
+/// Tells whether a class is one of the package's own, whose instances have nothing but what it gave them.
+pub(crate) fn is_own_class(class: &Bound<'_, PyType>) -> bool {
+    let classes = PLAIN.get().map(|plain| plain.classes.bind(class.py()));
+    classes.is_some_and(|classes| classes.iter_borrowed().any(|own| own.is(class)))
+}
+
+/// Tells whether there is a weak reference to an object, or that cannot be told.
+pub(crate) fn has_weakrefs(object: &Bound<'_, PyAny>) -> bool {
+    let Some(plain) = PLAIN.get() else {
+        return true;
+    };
+    let count = call::call1(plain.count_weakrefs.bind(object.py()), object);
+    !count.is_ok_and(|count| count.extract::<usize>().is_ok_and(|count| count == 0))
+}
