@@ -1,6 +1,6 @@
 //! Bounds of metrics: whether there is room for a new series, and which series nobody counts in.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use forkmeter_core::idle::{IdleWatch, LabelValues};
 use forkmeter_core::store::Store;
@@ -57,7 +57,7 @@ impl NativeIdleWatch {
         let idle = metric.py().detach(|| {
             let _section = fork::enter();
             let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            watch.look(&descriptor, family, now_seconds)
+            watch.look(&descriptor, &family, now_seconds)
         });
         let text = |values: LabelValues| values.iter().map(ToString::to_string).collect();
         idle.into_iter().map(text).collect()
@@ -78,7 +78,7 @@ pub(crate) fn without_series(
         let mut pairs = names.iter().zip(values);
         pairs.all(|(name, value)| labels.get(name) == Some(value))
     };
-    let mut family: MetricFamily = (**family.model()).clone();
+    let mut family: MetricFamily = Arc::unwrap_or_clone(family.model());
     family
         .samples
         .retain(|sample| !series.iter().any(|values| is_of(&sample.labels, values)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forkmeter_core::encode::{Escaping, Format, encode};
+use forkmeter_core::encode::{Encoding, Escaping, Format};
 use forkmeter_core::{MetricFamily, MetricType, Timestamp};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -10,30 +10,81 @@ use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
 
 use crate::exemplar;
 use crate::metric::NativeMetric;
-
-/// What ends an exposition in OpenMetrics, and not a part of one.
-const END: &[u8] = b"# EOF\n";
+use crate::series::Family;
 
 /// A family as it was collected, with all its samples.
 #[pyclass(frozen, module = "forkmeter._forkmeter")]
 #[derive(Debug)]
-pub(crate) struct NativeFamily(Arc<MetricFamily>);
+pub(crate) struct NativeFamily(Content);
+
+/// Is where the samples of a family are.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Collected(Arc<MetricFamily>),
+    /// Not looked at yet: they are what the metric has when they are.
+    OfMetric {
+        family: Arc<Family>,
+        created_samples: bool,
+    },
+}
 
 impl From<MetricFamily> for NativeFamily {
     fn from(family: MetricFamily) -> Self {
-        Self(Arc::new(family))
+        Arc::new(family).into()
     }
 }
 
 impl From<Arc<MetricFamily>> for NativeFamily {
     fn from(family: Arc<MetricFamily>) -> Self {
-        Self(family)
+        Self(Content::Collected(family))
+    }
+}
+
+impl Content {
+    fn name(&self) -> &str {
+        match self {
+            Self::Collected(family) => &family.name,
+            Self::OfMetric { family, .. } => &family.descriptor().name,
+        }
+    }
+
+    /// Returns the family with its samples, which needs no interpreter.
+    fn model(&self) -> Arc<MetricFamily> {
+        match self {
+            Self::Collected(family) => Arc::clone(family),
+            Self::OfMetric {
+                family,
+                created_samples,
+            } => {
+                let table = family.table();
+                Arc::new(table.family(family.descriptor(), *created_samples))
+            }
+        }
+    }
+
+    /// Appends the family to an exposition, which needs no interpreter.
+    pub(crate) fn encode_into(&self, encoding: &mut Encoding<'_>) {
+        match self {
+            Self::Collected(family) => encoding.family(family),
+            Self::OfMetric {
+                family,
+                created_samples,
+            } => {
+                let table = family.table();
+                table.encode_into(family.descriptor(), *created_samples, encoding);
+            }
+        }
     }
 }
 
 impl NativeFamily {
     /// Returns the family.
-    pub(crate) fn model(&self) -> &Arc<MetricFamily> {
+    pub(crate) fn model(&self) -> Arc<MetricFamily> {
+        self.0.model()
+    }
+
+    /// Returns where the samples are.
+    pub(crate) fn content(&self) -> &Content {
         &self.0
     }
 }
@@ -42,12 +93,12 @@ impl NativeFamily {
 impl NativeFamily {
     #[getter]
     fn name<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        PyString::new(py, &self.0.name)
+        PyString::new(py, self.0.name())
     }
 
     /// Returns the family with only the samples of these names, and as the official client without its unit.
     fn restricted(&self, names: &Bound<'_, PySet>) -> PyResult<Option<Self>> {
-        let family = &*self.0;
+        let family = &*self.model();
         let mut samples = Vec::new();
         for sample in &family.samples {
             if names.contains(&*sample.name)? {
@@ -70,7 +121,7 @@ impl NativeFamily {
 
     /// Returns `(name, help, type, unit, samples)`, with samples as `(name, labels, value, timestamp, exemplar)`.
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let family = &*self.0;
+        let family = &*self.model();
         let samples = PyList::empty(py);
         for sample in &family.samples {
             let labels = PyDict::new(py);
@@ -108,6 +159,12 @@ pub(crate) fn native_family(
         return None;
     }
     let exposed = metric.get().exposed_family(py)?;
+    if exposed.is_in_table(py) {
+        return Some(NativeFamily(Content::OfMetric {
+            family: Arc::clone(exposed),
+            created_samples,
+        }));
+    }
     // What is no exemplar is reported by whoever writes it in Python.
     let views = exposed.views(py).ok()?;
     let family = py.detach(|| {
@@ -140,14 +197,16 @@ pub(crate) fn write_families<'py>(
     } else {
         Format::Text100 { escaping }
     };
-    let families: Vec<Arc<MetricFamily>> = families
+    let families: Vec<_> = families
         .iter()
-        .map(|family| Arc::clone(&family.0))
+        .map(|family| family.content().clone())
         .collect();
     let written = py.detach(|| {
         let mut out = Vec::new();
-        encode(families.iter().map(|family| &**family), format, &mut out).map(|()| out)
+        let mut encoding = Encoding::new(format, &mut out);
+        families.iter().for_each(|family| family.encode_into(&mut encoding));
+        encoding.end_without_eof().map(|()| out)
     });
     let out = written.map_err(|error| invalid(&error))?;
-    Ok(PyBytes::new(py, out.strip_suffix(END).unwrap_or(&out)))
+    Ok(PyBytes::new(py, &out))
 }

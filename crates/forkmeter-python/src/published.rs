@@ -128,7 +128,7 @@ pub(crate) fn publish(
         let mode = mode
             .parse()
             .map_err(|error: ParseKindError| PyValueError::new_err(error.to_string()))?;
-        Ok((Arc::clone(family.model()), mode))
+        Ok((family.model(), mode))
     };
     let new: Vec<Own> = families.iter().map(convert).collect::<PyResult<_>>()?;
     Ok(py.detach(|| {

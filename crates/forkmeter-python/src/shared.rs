@@ -73,12 +73,9 @@ pub(crate) fn move_waiting(py: Python<'_>) {
 pub(crate) fn intern(
     py: Python<'_>,
     descriptor: &Arc<Descriptor>,
-    label_values: &[Arc<str>],
+    label_values: &[&str],
 ) -> Arc<dyn Slots> {
-    py.detach(|| {
-        let values: Vec<&str> = label_values.iter().map(|value| &**value).collect();
-        store().intern(descriptor, &values)
-    })
+    py.detach(|| store().intern(descriptor, label_values))
 }
 
 /// Brings the directory and this process's values together now.
@@ -123,13 +120,10 @@ pub(crate) fn remove_series(metric: &Bound<'_, NativeMetric>, label_values: Vec<
 pub(crate) fn set_info(
     py: Python<'_>,
     descriptor: &Arc<Descriptor>,
-    label_values: &[Arc<str>],
+    label_values: &[&str],
     facts: LabelSet,
 ) {
-    py.detach(|| {
-        let values: Vec<&str> = label_values.iter().map(|value| &**value).collect();
-        store().set_info(descriptor, &values, facts);
-    });
+    py.detach(|| store().set_info(descriptor, label_values, facts));
 }
 
 /// Returns the open directory, the number of series kept in memory although there is one, and why.

@@ -375,7 +375,7 @@ class MetricWrapperBase(NativeMetric):
         self._remove(tuple([str(value) for value in labelvalues]))
 
     def _remove(self, key: tuple[str, ...]) -> None:
-        self._metrics.pop(key, None)
+        self._forget_child(key)
         if self._is_declared:
             remove_series(self, key)
 

@@ -53,6 +53,20 @@ class Children(MutableMapping):  # type: ignore[type-arg]
         """Returns the child, which is the given one where there was none; in one step."""
         return self._metric._add_child(key, default)
 
+    def pop(self, key: tuple[str, ...], *default: Any) -> Any:
+        """Forgets a child and returns it, or the default where there is none."""
+        child = self._metric._child(key)
+        if self._metric._forget_child(key) and child is not None:
+            return child
+        if default:
+            return default[0]
+        raise KeyError(key)
+
+    def clear(self) -> None:
+        """Forgets all children."""
+        for key in self:
+            self._metric._forget_child(key)
+
     def copy(self) -> dict[tuple[str, ...], Any]:
         """Returns them as a dict."""
         return {key: child for key in self for child in (self.get(key),) if child is not None}

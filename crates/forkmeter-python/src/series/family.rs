@@ -72,7 +72,7 @@ impl Family {
     ) -> Arc<Series> {
         let series = Series::new(self, self.table.intern(label_values, created_seconds));
         if mode::is_shared() {
-            series.move_values(py);
+            series.move_values(py, Some(label_values));
             keeper::start_keeper(py);
         } else {
             self.wait();
@@ -109,7 +109,7 @@ impl Family {
         self.is_waiting.store(false, Ordering::Relaxed);
         shared::declare(py, &self.descriptor);
         for series in self.all() {
-            self.slots(py, &series);
+            self.slots(py, &series, None);
         }
     }
 
@@ -122,14 +122,23 @@ impl Family {
     }
 
     /// Returns where a series counts in the directory. Its values move there at the first call.
-    pub(super) fn slots(&self, py: Python<'_>, series: &SeriesHandle) -> Arc<dyn Slots> {
+    ///
+    /// Callers that know the label values pass them, so that they are not asked for.
+    pub(super) fn slots(
+        &self,
+        py: Python<'_>,
+        series: &SeriesHandle,
+        label_values: Option<&[&str]>,
+    ) -> Arc<dyn Slots> {
         let id = series.id().index();
         let known = |moved: &Vec<Option<Arc<dyn Slots>>>| moved.get(id).cloned().flatten();
         if let Some(slots) = self.moved.with(py, |moved| known(moved)) {
             return slots;
         }
-        let label_values = series.label_values();
-        let slots = shared::intern(py, &self.descriptor, &label_values);
+        let own = label_values.is_none().then(|| series.label_values());
+        let own: Vec<&str> = own.iter().flatten().map(|value| &**value).collect();
+        let label_values = label_values.unwrap_or(&own);
+        let slots = shared::intern(py, &self.descriptor, label_values);
         // From here on nothing lets other threads run, so no value is counted between the move and the switch.
         let (slots, is_first) = self.moved.with(py, |moved| {
             if let Some(slots) = known(moved) {
@@ -152,7 +161,7 @@ impl Family {
             (slots, true)
         });
         if is_first && self.descriptor.kind == MetricType::Info {
-            shared::set_info(py, &self.descriptor, &label_values, series.facts());
+            shared::set_info(py, &self.descriptor, label_values, series.facts());
         }
         slots
     }

@@ -54,9 +54,10 @@ impl Series {
     }
 
     /// Moves the values into the shared slots; later calls do nothing.
-    fn move_values(&self, py: Python<'_>) {
+    fn move_values(&self, py: Python<'_>, label_values: Option<&[&str]>) {
         if !self.is_shared() {
-            let _ = self.shared.set(self.family.slots(py, &self.own));
+            let slots = self.family.slots(py, &self.own, label_values);
+            let _ = self.shared.set(slots);
         }
     }
 
@@ -65,7 +66,9 @@ impl Series {
         self.look(py);
         self.own.set_facts(facts.clone());
         if self.is_shared() {
-            shared::set_info(py, self.descriptor(), &self.own.label_values(), facts);
+            let own = self.own.label_values();
+            let own: Vec<&str> = own.iter().map(|value| &**value).collect();
+            shared::set_info(py, self.descriptor(), &own, facts);
         }
     }
 
@@ -88,7 +91,7 @@ impl Series {
         } else {
             shared::move_waiting(py);
             if mode::is_shared() {
-                self.move_values(py);
+                self.move_values(py, None);
             }
         }
         keeper::start_keeper(py);
