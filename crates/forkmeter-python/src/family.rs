@@ -204,7 +204,9 @@ pub(crate) fn write_families<'py>(
     let written = py.detach(|| {
         let mut out = Vec::new();
         let mut encoding = Encoding::new(format, &mut out);
-        families.iter().for_each(|family| family.encode_into(&mut encoding));
+        for family in &families {
+            family.encode_into(&mut encoding);
+        }
         encoding.end_without_eof().map(|()| out)
     });
     let out = written.map_err(|error| invalid(&error))?;

@@ -164,9 +164,7 @@ impl Parent {
         }
         let exact = exact(key)?;
         match children::hash(exact.as_slice()) {
-            Some(hash) if self.is_own(metric, &exact, child) => {
-                Ok(self.add_own(hash, &exact, child))
-            }
+            Some(hash) if is_own(metric, &exact, child) => Ok(self.add_own(hash, &exact, child)),
             _ => {
                 others.set_item(key, child)?;
                 Ok(child.clone())
@@ -181,7 +179,7 @@ impl Parent {
         key: &Bound<'py, PyTuple>,
         child: &Bound<'py, PyAny>,
     ) -> PyResult<()> {
-        if self.is_own(metric, &exact(key)?, child) {
+        if is_own(metric, &exact(key)?, child) {
             self.take_object(key)?;
             self.add(metric, key, child)?;
             return Ok(());
@@ -277,31 +275,6 @@ impl Parent {
         self.family.as_ref().and_then(find).unwrap_or(false)
     }
 
-    /// Tells whether a child stands for the series of a key in this metric's family.
-    fn is_own(
-        &self,
-        metric: &Bound<'_, NativeMetric>,
-        key: &Bound<'_, PyTuple>,
-        child: &Bound<'_, PyAny>,
-    ) -> bool {
-        let Ok(native) = child.cast::<NativeMetric>() else {
-            return false;
-        };
-        let Some(Core::Series {
-            series,
-            origin: Some((parent, values)),
-        }) = native.get().core.get()
-        else {
-            return false;
-        };
-        let py = metric.py();
-        children::hash(key.as_slice()).is_some()
-            && parent.is(metric)
-            && child.get_type().is(metric.get_type())
-            && !series.is_removed()
-            && objects::are_equal_texts(values.bind(py).as_slice(), key.as_slice())
-    }
-
     fn add_own<'py>(
         &self,
         hash: u64,
@@ -361,6 +334,30 @@ impl Parent {
 
 /// References to a child that nobody holds: the table's, and that of who looks.
 const OWN_REFERENCES: isize = 2;
+
+/// Tells whether a child stands for the series of a key in a metric's family.
+fn is_own(
+    metric: &Bound<'_, NativeMetric>,
+    key: &Bound<'_, PyTuple>,
+    child: &Bound<'_, PyAny>,
+) -> bool {
+    let Ok(native) = child.cast::<NativeMetric>() else {
+        return false;
+    };
+    let Some(Core::Series {
+        series,
+        origin: Some((parent, values)),
+    }) = native.get().core.get()
+    else {
+        return false;
+    };
+    let py = metric.py();
+    children::hash(key.as_slice()).is_some()
+        && parent.is(metric)
+        && child.get_type().is(metric.get_type())
+        && !series.is_removed()
+        && objects::are_equal_texts(values.bind(py).as_slice(), key.as_slice())
+}
 
 /// Returns a key whose strings are of no class of somebody's own.
 fn exact<'py>(key: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyTuple>> {

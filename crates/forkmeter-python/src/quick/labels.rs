@@ -1,5 +1,10 @@
 //! `labels`, without a tuple and a dict of what it is called with.
 
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "to borrow what the interpreter passed is one step"
+)]
+
 use pyo3::ffi::{Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
