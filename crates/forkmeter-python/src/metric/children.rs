@@ -9,9 +9,9 @@ use super::objects;
 use crate::attached::Traverse;
 
 /// So many objects that nobody holds stay at least, so that label sets in use find theirs.
-const MIN_KEPT: usize = 1024;
+const MIN_KEPT: usize = 512;
 /// Of many series, the objects of one in so many.
-const KEPT_SHARE: usize = 32;
+const KEPT_SHARE: usize = 64;
 
 /// Finds the children of a metric by their label values.
 ///

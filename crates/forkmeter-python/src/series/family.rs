@@ -71,7 +71,9 @@ impl Family {
         created_seconds: f64,
     ) -> Arc<Series> {
         let series = Series::new(self, self.table.intern(label_values, created_seconds));
-        if mode::is_shared() {
+        if series.find_values(py) {
+            // It stays where it moved, also when there is no directory any more.
+        } else if mode::is_shared() {
             series.move_values(py, Some(label_values));
             keeper::start_keeper(py);
         } else {
@@ -130,18 +132,17 @@ impl Family {
         series: &SeriesHandle,
         label_values: Option<&[&str]>,
     ) -> Arc<dyn Slots> {
-        let id = series.id().index();
-        let known = |moved: &Vec<Option<Arc<dyn Slots>>>| moved.get(id).cloned().flatten();
-        if let Some(slots) = self.moved.with(py, |moved| known(moved)) {
+        if let Some(slots) = self.known_slots(py, series.id()) {
             return slots;
         }
+        let id = series.id().index();
         let own = label_values.is_none().then(|| series.label_values());
         let own: Vec<&str> = own.iter().flatten().map(|value| &**value).collect();
         let label_values = label_values.unwrap_or(&own);
         let slots = shared::intern(py, &self.descriptor, label_values);
         // From here on nothing lets other threads run, so no value is counted between the move and the switch.
         let (slots, is_first) = self.moved.with(py, |moved| {
-            if let Some(slots) = known(moved) {
+            if let Some(slots) = moved.get(id).cloned().flatten() {
                 // Another thread was faster.
                 return (slots, false);
             }
@@ -164,6 +165,12 @@ impl Family {
             shared::set_info(py, &self.descriptor, label_values, series.facts());
         }
         slots
+    }
+
+    /// Returns where a series counts that moved into a directory.
+    pub(super) fn known_slots(&self, py: Python<'_>, series: SeriesId) -> Option<Arc<dyn Slots>> {
+        let find = |moved: &mut Vec<_>| moved.get(series.index()).cloned().flatten();
+        self.moved.with(py, find)
     }
 
     /// Tells whether the table alone says what the family exposes.
@@ -231,9 +238,8 @@ impl Family {
                         None => Ok(None),
                     })
                     .collect::<PyResult<_>>()?;
-                let slots = |moved: &mut Vec<_>| moved.get(id.index()).cloned().flatten();
                 Ok(View {
-                    slots: self.moved.with(py, slots),
+                    slots: self.known_slots(py, id),
                     series,
                     exemplars,
                 })

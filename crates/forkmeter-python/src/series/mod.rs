@@ -53,6 +53,12 @@ impl Series {
         self.shared.get().is_some()
     }
 
+    /// Counts where the series moved, if it did; tells whether that is so.
+    fn find_values(&self, py: Python<'_>) -> bool {
+        let known = self.family.known_slots(py, self.own.id());
+        known.is_some_and(|slots| self.shared.set(slots).is_ok())
+    }
+
     /// Moves the values into the shared slots; later calls do nothing.
     fn move_values(&self, py: Python<'_>, label_values: Option<&[&str]>) {
         if !self.is_shared() {
