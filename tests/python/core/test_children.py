@@ -33,10 +33,11 @@ def _shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     forkmeter.configure(None)
 
 
-def children_of(metric: object) -> list[Any]:
+def children_of(metric: Any) -> list[Any]:
     """Returns the objects that stand for series of a metric now."""
     kind = type(metric)
-    return [one for one in gc.get_objects() if type(one) is kind and one._origin and one._origin[0] is metric]
+    found: list[Any] = gc.get_objects()
+    return [one for one in found if type(one) is kind and one._origin and one._origin[0] is metric]
 
 
 def make_many(metric: Counter) -> None:
@@ -61,7 +62,7 @@ def test_what_somebody_holds_is_the_same_object() -> None:
     counter = Counter("c", "C.", ["a", "b"], registry=None)
     held = counter.labels("held", "x")
     held_by_value = counter.labels("value", "x")._value
-    held_by_method = counter.labels("method", "x").inc
+    held_by_method: Any = counter.labels("method", "x").inc
     made_by_name = counter.labels(b="x", a="name")
     make_many(counter)
     assert counter.labels("held", "x") is held
@@ -87,6 +88,7 @@ def test_what_somebody_refers_to_weakly_or_gave_attributes_stays() -> None:
 def test_children_of_a_class_of_somebodys_own_stay() -> None:
     class Slotted(Counter):
         __slots__ = ("seen",)
+        seen: int
 
     counter = Slotted("c", "C.", ["a", "b"], registry=None)
     counter.labels("slot", "x").seen = 3
