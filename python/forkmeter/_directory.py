@@ -11,6 +11,7 @@ from .metrics_core import Metric
 from .samples import Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from ._forkmeter import NativeFamily
@@ -33,13 +34,24 @@ def to_metric(family: Metric | NativeFamily) -> Metric:
     return metric
 
 
-def collect_own() -> list[NativeFamily]:
-    """Returns what all workers of this process's directory counted; logs once what could not be read."""
+def collect_own(names: Iterable[str] | None = None) -> list[NativeFamily]:
+    """Returns what all workers of this process's directory counted; logs once what could not be read.
+
+    Args:
+        names: Samples' names: nothing is read that only others need.
+    """
     from . import metrics
 
-    families, errors = _forkmeter.collect_store(metrics._use_created)
+    families, errors = _forkmeter.collect_store(metrics._use_created, writable_names(names))
     report(errors)
     return families
+
+
+def writable_names(names: Iterable[str] | None) -> list[str] | None:
+    """Returns those of some names that a sample can have, wherever it is kept."""
+    if names is None:
+        return None
+    return [name for name in names if isinstance(name, str) and name.encode("utf-8", "ignore").decode() == name]
 
 
 def report(errors: list[str]) -> None:

@@ -67,16 +67,16 @@ def has_room(metric: NativeMetric, label_values: Sequence[str], max_series: int)
 def without_series(metric: NativeMetric, family: NativeFamily, series: Sequence[Sequence[str]]) -> NativeFamily:
     """Returns a family of a metric without the series of these label values."""
 
-def collect_store(created_samples: bool) -> tuple[list[NativeFamily], list[str]]:
+def collect_store(created_samples: bool, names: list[str] | None = None) -> tuple[list[NativeFamily], list[str]]:
     """Reads what the process's own directory holds; also returns what could not be read."""
 
 def self_metrics(*, describe: bool = False) -> list[NativeFamily]:
     """Returns what is said of the process's own directory, or the families that may be said."""
 
-def collect_directory(path: str) -> list[NativeFamily]:
+def collect_directory(path: str, names: list[str] | None = None) -> list[NativeFamily]:
     """Reads any directory, and what of this process is not in it yet, if it is its own."""
 
-def read_directory(path: str) -> list[NativeFamily]:
+def read_directory(path: str, names: list[str] | None = None) -> list[NativeFamily]:
     """Reads what the files of a directory hold."""
 
 def make_family(
@@ -98,7 +98,7 @@ def publish(ticket: int, families: Sequence[tuple[NativeFamily, str]], is_all: b
     whether what is published now was collected since then, and why it cannot be written, if so.
     """
 
-def collect_published() -> tuple[list[NativeFamily], list[str]]:
+def collect_published(names: list[str] | None = None) -> tuple[list[NativeFamily], list[str]]:
     """Merges what this process published last with what other live workers did; also what could not be read."""
 
 def set_keeper(publish: Callable[[], float], work: Callable[[], None]) -> None:

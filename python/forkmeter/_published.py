@@ -15,7 +15,7 @@ from ._weak import WeakList
 from .samples import Timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from typing import Any
 
     from .metrics import Gauge
@@ -80,11 +80,17 @@ def ask(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> dict[Any,
     return {collector: [family.name for family, _ in families] for collector, families in own.items()}
 
 
-def set_gauges() -> None:
-    """Calls the functions of gauges, and sets the gauges to what they return."""
+def set_gauges(names: Container[str] | None = None) -> None:
+    """Calls the functions of gauges, and sets the gauges to what they return.
+
+    Args:
+        names: The gauges that are wanted; all without it.
+    """
     for gauge in gauges.items():
         function = gauge._function
         origin = gauge._origin
+        if names is not None and gauge._name not in names:
+            continue
         # A series that was removed stays so, whoever holds it still.
         if function is None or (origin is not None and origin[0]._metrics.get(origin[1]) is not gauge):
             continue
@@ -113,9 +119,13 @@ def _families_of(collector: Any, of: FamiliesOf) -> list[Own]:
         return []
 
 
-def collect() -> list[NativeFamily]:
-    """Merges what the live workers published, this one included."""
-    families, errors = _forkmeter.collect_published()
+def collect(names: Iterable[str] | None = None) -> list[NativeFamily]:
+    """Merges what the live workers published, this one included.
+
+    Args:
+        names: Samples' names: what has none of them may be left out.
+    """
+    families, errors = _forkmeter.collect_published(_directory.writable_names(names))
     _directory.report(errors)
     return families
 

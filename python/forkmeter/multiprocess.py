@@ -154,18 +154,22 @@ class MultiProcessCollector:
             return self.merge(files, accumulate=True)
         return [_directory.to_metric(family) for family in self._read()]
 
-    def _native_families(self) -> list[NativeFamily] | None:
-        """Returns the merged families in their native form, unless somebody decides how they are merged."""
+    def _native_families(self, names: Iterable[str] | None = None) -> list[NativeFamily] | None:
+        """Returns the merged families in their native form, unless somebody decides how they are merged.
+
+        Args:
+            names: Samples' names: nothing is read that only others need.
+        """
         cls = MultiProcessCollector
         if type(self) is not cls or (cls.collect, cls.merge, cls._read_metrics) != (_COLLECT, _MERGE, _READ):
             return None
-        return self._read()
+        return self._read(names)
 
-    def _read(self) -> list[NativeFamily]:
+    def _read(self, names: Iterable[str] | None = None) -> list[NativeFamily]:
         # Who keeps values in the official client's way has them in files, and nowhere else.
         is_foreign = values.ValueClass is not values.NativeValueClass
         read = _forkmeter.read_directory if is_foreign else _forkmeter.collect_directory
-        return read(os.fspath(self._path))
+        return read(os.fspath(self._path), _directory.writable_names(names))
 
 
 _COLLECT = MultiProcessCollector.collect

@@ -170,7 +170,7 @@ class CollectorRegistry:
         if target_info is not None:
             yield target_info
         if self is REGISTRY and _directory.is_shared():
-            yield from _shared_families(collectors, of, is_all=True)
+            yield from _shared_families(collectors, of)
             return
         yield from _each_once(collectors, of)
 
@@ -268,9 +268,9 @@ class RestrictedRegistry:
             yield target_info
         families: Iterator[Family]
         if registry is REGISTRY and _directory.is_shared():
-            families = _shared_families(list(collectors), of, is_all=False)
+            families = _shared_families(list(collectors), of, names)
         else:
-            families = _each_once(collectors, of)
+            families = _each_once(collectors, lambda collector: _named_families(collector, names, of))
         for family in families:
             restricted: Family | None
             if isinstance(family, NativeFamily):
@@ -303,20 +303,36 @@ def _collect_to_write(collector: Any) -> Iterable[Family]:
     return collector.collect() if families is None else families
 
 
-def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> Iterator[Family]:
+def _named_families(collector: Any, names: set[str], of: FamiliesOf) -> Iterable[Family]:
+    """Returns the families of a collector; one that reads a directory reads what some samples need.
+
+    Args:
+        collector: The collector.
+        names: The samples' names.
+        of: Asks a collector.
+    """
+    families: Iterable[Family] | None = None
+    if _directory.is_reader(collector):
+        families = collector._native_families(names)
+    return of(collector) if families is None else families
+
+
+def _shared_families(
+    collectors: Iterable[Any], of: FamiliesOf, names: set[str] | None = None
+) -> Iterator[Family]:
     """Yields what all workers counted, in place of what this one did, and the families of other collectors.
 
     Args:
         collectors: Collectors of the default registry.
         of: Asks a collector.
-        is_all: Whether these are all of them.
+        names: The names of the samples that are wanted; without it these are all collectors.
     """
     collectors = [collector for collector in collectors if not _directory.is_collector_of_own(collector)]
     _keeper.start()
-    _published.set_gauges()
-    own = _published.ask(collectors, of, is_all=is_all)
-    merged = {family.name: family for family in _directory.collect_own()}
-    published = {family.name: family for family in _published.collect()}
+    _published.set_gauges(names)
+    own = _published.ask(collectors, of, is_all=names is None)
+    merged = {family.name: family for family in _directory.collect_own(names)}
+    published = {family.name: family for family in _published.collect(names)}
     for collector in collectors:
         if collector in own:
             for name in own[collector]:
@@ -329,9 +345,11 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool)
             continue
         family = merged.pop(collector._name, None) if _directory.stands_in_directory(collector) else None
         if family is not None:
+            # Another version's workers may have a collector of their own for it.
+            published.pop(collector._name, None)
             yield _bounds().forget_idle(collector, family) or family
         else:
-            yield from of(collector)
+            yield from of(collector) if names is None else _named_families(collector, names, of)
     elsewhere = _names_of_other_registries()
     for name, family in {**published, **merged}.items():
         if name not in elsewhere:

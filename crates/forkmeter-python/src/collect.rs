@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use forkmeter_core::{MetricFamily, fork};
 use forkmeter_shm::ShmStore;
-use forkmeter_shm::reader::DirectoryReader;
+use forkmeter_shm::reader::{DirectoryReader, Names};
 use pyo3::prelude::*;
 
 use crate::family::NativeFamily;
@@ -17,16 +17,31 @@ const MAX_READERS: usize = 8;
 type Reader = Arc<Mutex<DirectoryReader>>;
 
 /// The readers of directories, the last used one last.
-static READERS: Mutex<Vec<(PathBuf, Reader)>> = Mutex::new(Vec::new());
+static READERS: Mutex<Vec<KnownReader>> = Mutex::new(Vec::new());
 
-/// Reads what the process's own directory holds, and what of this process is not in it yet.
+#[derive(Debug)]
+struct KnownReader {
+    path: PathBuf,
+    names: Option<Names>,
+    reader: Reader,
+}
+
+/// Reads what the process's own directory holds, and what of this process is not in it yet: with `names`, what samples
+/// of these need, and at least the families that have some.
 #[pyfunction]
+#[pyo3(signature = (created_samples, names = None))]
 pub(crate) fn collect_store(
     py: Python<'_>,
     created_samples: bool,
+    names: Option<Vec<String>>,
 ) -> (Vec<NativeFamily>, Vec<String>) {
     shared::move_waiting(py);
-    let collected = py.detach(|| shared::store().collect_shared(created_samples));
+    let collected = py.detach(|| match names {
+        Some(names) => {
+            shared::store().collect_named_shared(&Names::from_iter(names), created_samples)
+        }
+        None => shared::store().collect_shared(created_samples),
+    });
     (
         collected.families.into_iter().map(Into::into).collect(),
         collected.errors,
@@ -45,24 +60,35 @@ pub(crate) fn self_metrics(py: Python<'_>, describe: bool) -> Vec<NativeFamily> 
     families.into_iter().map(Into::into).collect()
 }
 
-/// Reads any directory, and what of this process is not in it yet, if it is its own.
+/// Reads any directory, and what of this process is not in it yet, if it is its own; `names` as for `collect_store`.
 #[pyfunction]
-pub(crate) fn collect_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
+#[pyo3(signature = (path, names = None))]
+pub(crate) fn collect_directory(
+    py: Python<'_>,
+    path: PathBuf,
+    names: Option<Vec<String>>,
+) -> Vec<NativeFamily> {
     // Not the one that the store has open: it may not have followed yet.
     let is_own = py.detach(|| mode::resolve().is_some_and(|own| is_same(&own, &path)));
     if is_own {
-        collect_store(py, false).0
+        collect_store(py, false, names).0
     } else {
-        read_directory(py, path)
+        read_directory(py, path, names)
     }
 }
 
-/// Reads what the files of a directory hold.
+/// Reads what the files of a directory hold; `names` as for `collect_store`.
 #[pyfunction]
-pub(crate) fn read_directory(py: Python<'_>, path: PathBuf) -> Vec<NativeFamily> {
+#[pyo3(signature = (path, names = None))]
+pub(crate) fn read_directory(
+    py: Python<'_>,
+    path: PathBuf,
+    names: Option<Vec<String>>,
+) -> Vec<NativeFamily> {
+    let names = names.map(Names::from_iter);
     let families: Vec<Arc<MetricFamily>> = py.detach(|| {
         let _section = fork::enter();
-        let reader = reader(path);
+        let reader = reader(path, names);
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         reader.read().families
     });
@@ -74,18 +100,28 @@ fn is_same(own: &std::path::Path, other: &std::path::Path) -> bool {
         || matches!((own.canonicalize(), other.canonicalize()), (Ok(own), Ok(other)) if own == other)
 }
 
-/// Returns the reader of a directory; the caller is inside a fork section.
-fn reader(path: PathBuf) -> Reader {
+/// Returns the reader of a directory for samples of some names, or of all; the caller is inside a fork section.
+fn reader(path: PathBuf, names: Option<Names>) -> Reader {
     let mut readers = READERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = readers.iter().position(|(other, _)| *other == path);
+    let known = readers
+        .iter()
+        .position(|known| known.path == path && known.names == names);
     let entry = match known {
         Some(index) => readers.remove(index),
-        None => (
-            path.clone(),
-            Arc::new(Mutex::new(DirectoryReader::new(path))),
-        ),
+        None => {
+            let reader = DirectoryReader::new(path.clone());
+            let reader = match names.clone() {
+                Some(names) => reader.with_names(names),
+                None => reader,
+            };
+            KnownReader {
+                path,
+                names,
+                reader: Arc::new(Mutex::new(reader)),
+            }
+        }
     };
-    let reader = Arc::clone(&entry.1);
+    let reader = Arc::clone(&entry.reader);
     if readers.len() >= MAX_READERS {
         readers.remove(0);
     }

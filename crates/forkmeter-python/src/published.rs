@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use forkmeter_core::model::ParseKindError;
 use forkmeter_core::{LabelSet, MetricFamily, MultiprocessMode, Sample, Timestamp, fork};
 use forkmeter_shm::published::{Found, merge};
-use forkmeter_shm::reader::FileState;
+use forkmeter_shm::reader::{FileState, Names};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -160,14 +160,20 @@ fn owned(families: &[Own]) -> Vec<(MetricFamily, MultiprocessMode)> {
 }
 
 /// Merges what this process published last with what other live workers did; also returns what could not be read.
+/// With `names`, what has none of these samples may be left out.
 #[pyfunction]
-pub(crate) fn collect_published(py: Python<'_>) -> (Vec<NativeFamily>, Vec<String>) {
+#[pyo3(signature = (names = None))]
+pub(crate) fn collect_published(
+    py: Python<'_>,
+    names: Option<Vec<String>>,
+) -> (Vec<NativeFamily>, Vec<String>) {
     let (families, errors) = py.detach(|| {
+        let names = names.map(Names::from_iter);
         let own = {
             let _section = fork::enter();
             owned(&last().families)
         };
-        let Found { workers, files } = shared::store().published(own);
+        let Found { workers, files } = shared::store().published_for(own, names.as_ref());
         let bad = files.iter().filter(|file| file.state != FileState::Ok);
         let errors = bad
             .map(|file| {

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::layout::PUBLISHED_PREFIX;
-use crate::reader::{FileReport, FileState, Snapshot, WorkerReport, read_side_file};
+use crate::reader::{FileReport, FileState, Names, Snapshot, WorkerReport, read_side_file};
 use crate::side::HEADER_SIZE;
 use crate::side::published::{MAX_FILE_SIZE, MAX_PAYLOAD_SIZE, Start};
 use crate::workers::observe;
@@ -55,16 +55,26 @@ pub enum DeadFiles {
 ///
 /// Never fails as a whole: what cannot be read is named in the reports.
 pub fn find(directory: &Path, own_tag: Option<&str>, dead: DeadFiles) -> Found {
+    find_named(directory, own_tag, dead, None)
+}
+
+/// As [`find`], for samples of some names: of workers that published no family with such a name nothing is decoded.
+pub(crate) fn find_named(
+    directory: &Path,
+    own_tag: Option<&str>,
+    dead: DeadFiles,
+    names: Option<&Names>,
+) -> Found {
     // Listed before anybody is asked whether he lives: the writer of a file that is listed had his record.
-    let names = list(directory);
+    let files = list(directory);
     let mut found = Found::default();
-    if names.is_empty() {
+    if files.is_empty() {
         return found;
     }
     let Ok(observed) = observe(directory) else {
         return found;
     };
-    for name in names {
+    for name in files {
         let path = directory.join(&name);
         let tag = &name[PUBLISHED_PREFIX.len()..];
         let owner = tag.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(tag);
@@ -79,7 +89,7 @@ pub fn find(directory: &Path, own_tag: Option<&str>, dead: DeadFiles) -> Found {
         if owner != tag || own_tag == Some(tag) {
             continue;
         }
-        match read(&path, worker) {
+        match read(&path, worker, names) {
             Ok((published, report)) => {
                 found.workers.push((tag.to_owned(), published));
                 found.files.push(report);
@@ -121,7 +131,12 @@ fn list(directory: &Path) -> Vec<String> {
     names
 }
 
-fn read(path: &Path, worker: &WorkerReport) -> Result<(Published, FileReport), FileReport> {
+fn read(
+    path: &Path,
+    worker: &WorkerReport,
+    names: Option<&Names>,
+) -> Result<(Published, FileReport), FileReport> {
+    let is_wanted = |document: &[u8]| names.is_none_or(|names| may_hold(document, names));
     let report = |state, bytes, entries, cause| FileReport {
         path: path.to_owned(),
         state,
@@ -133,7 +148,7 @@ fn read(path: &Path, worker: &WorkerReport) -> Result<(Published, FileReport), F
     let (published, bytes) = loop {
         let (content, bytes) = read_side_file(path, MAX_FILE_SIZE as u64)
             .map_err(|(state, cause)| report(state, 0, 0, cause))?;
-        match Published::from_bytes(&content) {
+        match Published::from_bytes_if(&content, is_wanted) {
             Ok(published) => break (published, bytes),
             // It may have been written twice meanwhile.
             Err(_) if looks < MAX_LOOKS => looks += 1,
@@ -148,6 +163,30 @@ fn read(path: &Path, worker: &WorkerReport) -> Result<(Published, FileReport), F
     let entries = entries.map(|(family, _)| family.samples.len()).sum();
     let read = report(FileState::Ok, bytes, entries, String::new());
     Ok((published, read))
+}
+
+/// Tells whether a document may have a family with a sample of one of these names.
+fn may_hold(document: &[u8], names: &Names) -> bool {
+    // Who wrote a letter in another way may have written any of them so.
+    let is_plain = !contains(document, b"\\u");
+    !is_plain
+        || names
+            .stems()
+            .any(|stem| contains(document, stem.as_bytes()))
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    let Some((first, rest)) = word.split_first() else {
+        return true;
+    };
+    let mut left = text;
+    while let Some(at) = left.iter().position(|byte| byte == first) {
+        left = &left[at + 1..];
+        if left.starts_with(rest) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Publishes in the file of a worker.

@@ -74,7 +74,10 @@ pub(super) fn gather(registry: &Registry, wanted: Option<&HashSet<Box<str>>>) ->
             state.target_info.clone(),
         )
     });
-    let mut stored = registry.store.collect();
+    let mut stored = match wanted {
+        Some(names) => registry.store.collect_named(names),
+        None => registry.store.collect(),
+    };
     forget(registry, &mut stored.families);
     let mut result = Collected {
         families: Vec::new(),

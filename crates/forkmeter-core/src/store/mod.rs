@@ -7,6 +7,7 @@
 mod heap;
 mod table;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -89,6 +90,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Returns all families with their samples as one process sees them: the merge over all workers where the
     /// store is shared. What could not be read is left out and named in the errors.
     fn collect(&self) -> Collected;
+
+    /// As [`Store::collect`], for samples of these names: may leave out families that have none of them, which begin
+    /// with the family's name, and what only they need is not read.
+    ///
+    /// The default leaves nothing out.
+    fn collect_named(&self, names: &HashSet<Box<str>>) -> Collected {
+        let _ = names;
+        self.collect()
+    }
 
     /// Appends the families that [`Store::collect`] returns to an exposition, those that `is_visible` takes by their
     /// names, and returns the errors. `is_visible` is called once for each family and may not use the store.

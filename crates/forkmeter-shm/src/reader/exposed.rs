@@ -10,6 +10,7 @@ use super::meta::Meta;
 use super::name::Role;
 use super::plan::{Plan, PlannedFamily, PlannedSeries, SKIPPED, Segments};
 use super::segment::Segment;
+use super::wanted::Names as Wanted;
 use crate::layout::{self, Mark};
 
 /// Says where a sample's number comes from.
@@ -56,11 +57,12 @@ impl Exposed {
         replanned: bool,
         segments: &Segments,
         meta: &Meta,
+        names: Option<&Wanted>,
         created_samples: bool,
     ) {
         self.merge(plan, segments);
         if replanned || self.shown != self.shown_then {
-            self.make(plan, meta, created_samples);
+            self.make(plan, meta, names, created_samples);
             self.shown_then.clone_from(&self.shown);
         }
         self.fill();
@@ -121,7 +123,7 @@ impl Exposed {
         }
     }
 
-    fn make(&mut self, plan: &Plan, meta: &Meta, created_samples: bool) {
+    fn make(&mut self, plan: &Plan, meta: &Meta, wanted: Option<&Wanted>, created_samples: bool) {
         self.families.clear();
         self.origins.clear();
         self.series = 0;
@@ -162,15 +164,16 @@ impl Exposed {
             }
             self.families.push(Arc::new(family));
         }
-        self.make_declared(plan, meta);
+        self.make_declared(plan, meta, wanted);
     }
 
     /// Adds the families that have no entry in a segment: infos, and those without series.
-    fn make_declared(&mut self, plan: &Plan, meta: &Meta) {
+    fn make_declared(&mut self, plan: &Plan, meta: &Meta, wanted: Option<&Wanted>) {
         let with_entries: hashbrown::HashSet<&str> =
             plan.families.iter().map(|f| &*f.name).collect();
         for descriptor in &meta.descriptors {
-            if with_entries.contains(&*descriptor.name) {
+            let is_wanted = wanted.is_none_or(|names| names.may_be_of(&descriptor.name));
+            if !is_wanted || with_entries.contains(&*descriptor.name) {
                 continue;
             }
             let mut family = descriptor.family();

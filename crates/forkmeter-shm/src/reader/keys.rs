@@ -82,12 +82,19 @@ pub(super) struct KeyTable {
     slot_ids: HashMap<(u32, PartId), u32>,
     slots: Vec<Slot>,
     first: u32,
+    /// How many keys were ever parsed.
+    parsed_keys: u64,
 }
 
 impl KeyTable {
     /// Returns the number of keys.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Returns how many keys were ever parsed.
+    pub(super) const fn parsed_keys(&self) -> u64 {
+        self.parsed_keys
     }
 
     pub(super) fn family_count(&self) -> usize {
@@ -170,6 +177,7 @@ impl KeyTable {
     }
 
     fn insert(&mut self, hash: u64, key: &[u8], class: Class) -> u32 {
+        self.parsed_keys += 1;
         let (slot, help) = match key::parse(key) {
             Ok(parsed) => (self.slot_of(&parsed, class), self.text(&parsed.help)),
             Err(_) => (NO_SLOT, Arc::default()),

@@ -15,6 +15,7 @@ mod segment;
 mod source;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -32,7 +33,7 @@ use self::listing::{Folding, Listed};
 use self::meta::Meta;
 use self::name::Role;
 use self::plan::{Plan, Segments};
-use self::segment::Segment;
+use self::segment::{Access, Segment};
 use self::source::{Refusal, open, read_fully, read_small};
 use crate::directory::compact;
 use crate::guard;
@@ -44,7 +45,8 @@ use crate::workers::{Observed, observe};
 pub(crate) use self::plan::of_worker;
 pub(crate) use self::source::read_side_file;
 
-pub use self::report::{Conflict, FileReport, FileState, Report, WorkerReport};
+pub use self::report::{Conflict, Effort, FileReport, FileState, Report, WorkerReport};
+pub use self::wanted::Names;
 
 /// How often a read begins anew because files were folded meanwhile.
 const MAX_ATTEMPTS: u64 = 16;
@@ -74,6 +76,7 @@ pub struct DirectoryReader {
     path: PathBuf,
     created_samples: bool,
     mapped_files: bool,
+    names: Option<Names>,
     observe: fn(&Path) -> io::Result<Observed>,
     keys: KeyTable,
     segments: Segments,
@@ -114,6 +117,7 @@ impl DirectoryReader {
             path: path.into(),
             created_samples: false,
             mapped_files: false,
+            names: None,
             observe,
             keys: KeyTable::default(),
             segments: Segments::new(),
@@ -153,6 +157,23 @@ impl DirectoryReader {
         self
     }
 
+    /// Reads no more than samples of these names need; the families that may have such samples are shown, with all of
+    /// theirs and as without names, and no others.
+    ///
+    /// Keys of other families are passed over without being decoded, kept or merged, and later reads do not read them
+    /// again. So the report counts series and conflicts of the families that are shown only, and does not know of keys
+    /// of others that are none.
+    #[must_use]
+    pub fn with_names(mut self, names: Names) -> Self {
+        self.names = Some(names);
+        self
+    }
+
+    /// Returns the names of [`DirectoryReader::with_names`], if there are any.
+    pub fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
+    }
+
     /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -176,6 +197,8 @@ impl DirectoryReader {
     /// collector puts them.
     pub fn refresh(&mut self) -> View<'_> {
         let mut files = Files::new();
+        self.report.effort = Effort::default();
+        let parsed_before = self.keys.parsed_keys();
         for attempt in 1..=MAX_ATTEMPTS {
             files.clear();
             let before = self.folding();
@@ -201,8 +224,10 @@ impl DirectoryReader {
             replanned,
             &self.segments,
             &self.meta,
+            self.names.as_ref(),
             self.created_samples,
         );
+        self.report.effort.parsed_keys = self.keys.parsed_keys() - parsed_before;
         self.attach_exemplars(&mut files);
         self.report.series = self.exposed.series;
         self.report.conflicts.clone_from(&self.plan.conflicts);
@@ -239,7 +264,8 @@ impl DirectoryReader {
 
     fn read_files(&mut self, listed: Listed, files: &mut Files) {
         self.stale |= self.meta_changed(files);
-        let mapped = self.mapped_files && listed.len() <= MAX_MAPS && guard::arm();
+        let may_map = self.mapped_files && self.names.is_none();
+        let mapped = may_map && listed.len() <= MAX_MAPS && guard::arm();
         let mut known = std::mem::take(&mut self.segments);
         for (name, (role, tag)) in listed {
             let path = self.path.join(&name);
@@ -313,6 +339,7 @@ impl DirectoryReader {
         mapped: bool,
     ) -> Result<(Segment, u64), Refusal> {
         let opened = open(path)?;
+        self.report.effort.opened_files += 1;
         let mut segment = before
             .filter(|segment| segment.identity == opened.identity)
             .unwrap_or_else(|| {
@@ -320,9 +347,15 @@ impl DirectoryReader {
                 Segment::new(role, tag, opened.identity)
             });
         let (keys, window) = (&mut self.keys, &mut self.window);
-        let mapping = mapped.then_some(&opened);
-        let begun = segment.begin(&opened.file, mapping, keys, window)?;
-        self.stale |= segment.finish(begun, &opened.file, keys, window)?;
+        let access = match &self.names {
+            Some(_) => Access::Named(&opened),
+            None if mapped => Access::Mapped(&opened),
+            None => Access::Read,
+        };
+        let begun = segment.begin(&opened.file, access, keys, window)?;
+        let names = self.names.as_ref();
+        self.stale |= segment.finish(begun, &opened.file, keys, names, window)?;
+        self.report.effort.read_bytes += segment.read_bytes;
         if segment.mark == Mark::Shared && opened.is_deleted() {
             // Whoever brings back what it holds leaves zeros.
             self.stale = true;
@@ -459,9 +492,15 @@ impl DirectoryReader {
         let counted = self.segments.values().filter(|segment| segment.counted);
         let by_inode: HashMap<u64, &Segment> = counted
             .filter(|segment| matches!(segment.role, Role::Counter | Role::Histogram))
+            .filter(|segment| self.names.is_none() || !segment.located.is_empty())
             .map(|segment| (segment.identity.inode, segment))
             .collect();
-        for _ in 0..header.count {
+        let count = if self.names.is_some() && by_inode.is_empty() {
+            0
+        } else {
+            header.count
+        };
+        for _ in 0..count {
             if read_fully(&opened.file, &mut record, offset).map_err(unreadable)? < record.len() {
                 state = FileState::Truncated;
                 break;

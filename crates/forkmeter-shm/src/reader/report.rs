@@ -13,8 +13,21 @@ pub struct Report {
     pub conflicts: Vec<Conflict>,
     /// The number of distinct series after the merge.
     pub series: usize,
+    /// What the read took.
+    pub effort: Effort,
     /// Series whose values died in the memory of a worker that could not write them.
     pub lost_series: u64,
+}
+
+/// Says what a read took of segments: it grows with the directory, or with what was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// How many were opened.
+    pub opened_files: usize,
+    /// How many bytes were read by calls.
+    pub read_bytes: u64,
+    /// How many keys were decoded.
+    pub parsed_keys: u64,
 }
 
 /// Describes one file.

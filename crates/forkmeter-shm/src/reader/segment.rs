@@ -1,5 +1,6 @@
 //! One segment as it was read last: where its entries stand, and what their values are now.
 
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use super::FileState;
 use super::keys::{Class, KeyTable, NO_SLOT};
 use super::name::Role;
 use super::source::{Identity, Opened, Refusal, Source, Stamp, read_fully, refusal};
+use super::wanted::Names;
 use crate::guard::GuardedMap;
 use crate::layout::{self, EntryError, HEADER_SIZE, Header, Mark, Step, step, value_position};
 
@@ -48,13 +50,28 @@ pub(super) struct Segment {
     pub(super) route: Vec<u32>,
     /// Whether the plan counts the segment.
     pub(super) counted: bool,
+    /// How many entries are of families that nobody asked for; their keys were not looked at any further.
+    pub(super) passed_over: usize,
+    /// How many bytes the last read took by calls.
+    pub(super) read_bytes: u64,
     map: Option<GuardedMap>,
-    /// The stamp of the file when its keys were compared last.
+    /// The stamp of the file when its keys were compared last, or looked through for names.
     compared: Option<Stamp>,
     /// Where the entries that were parsed end.
     parsed: u64,
     bad_keys: usize,
     first_bad_key: String,
+}
+
+/// Says how the values of known entries are read again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Access<'a> {
+    /// By calls.
+    Read,
+    /// Through a map of the file.
+    Mapped(&'a Opened),
+    /// By calls, those that somebody asked for.
+    Named(&'a Opened),
 }
 
 /// Says how far a segment was read by [`Segment::begin`].
@@ -80,6 +97,8 @@ impl Segment {
             timestamps: Vec::new(),
             route: Vec::new(),
             counted: false,
+            passed_over: 0,
+            read_bytes: 0,
             map: None,
             compared: None,
             parsed: HEADER_SIZE as u64,
@@ -90,27 +109,29 @@ impl Segment {
 
     /// Reads the header and the values of known entries again.
     ///
-    /// `mapping` is the same file where its values may be read through a map.
+    /// `access` says how.
     pub(super) fn begin(
         &mut self,
         source: &impl Source,
-        mapping: Option<&Opened>,
+        access: Access<'_>,
         keys: &KeyTable,
         window: &mut Vec<u8>,
     ) -> Result<Begun, Refusal> {
-        self.try_begin(source, mapping, keys, window)
+        self.read_bytes = 0;
+        self.try_begin(source, access, keys, window)
             .map_err(|error| refusal(&error))
     }
 
     fn try_begin(
         &mut self,
         source: &impl Source,
-        mapping: Option<&Opened>,
+        access: Access<'_>,
         keys: &KeyTable,
         window: &mut Vec<u8>,
     ) -> io::Result<Begun> {
         let mut bytes = [0; HEADER_SIZE];
         let filled = read_fully(source, &mut bytes, 0)?;
+        self.read_bytes += filled as u64;
         let mut header = Header::from_bytes(bytes);
         let used = match self.check_header(header, filled) {
             Ok(used) => used,
@@ -128,12 +149,14 @@ impl Segment {
             // The same entries, before and after.
             header.mark = Mark::Shared;
         }
-        let known = header.mark == self.mark && used >= self.parsed;
-        let mapping = mapping.filter(|_| self.parsed >= MIN_MAPPED_SIZE);
+        let known =
+            self.is_looked_through(access) && header.mark == self.mark && used >= self.parsed;
         let changed = !known
-            || !match mapping {
-                Some(opened) => self.collect_mapped(opened, keys, window)?,
-                None => self.collect(source, keys, window)?,
+            || !match access {
+                Access::Mapped(opened) if self.parsed >= MIN_MAPPED_SIZE => {
+                    self.collect_mapped(opened, keys, window)?
+                }
+                _ => self.collect(source, keys, window)?,
             };
         if changed {
             self.forget();
@@ -151,6 +174,7 @@ impl Segment {
         begun: Begun,
         source: &impl Source,
         keys: &mut KeyTable,
+        names: Option<&Names>,
         window: &mut Vec<u8>,
     ) -> Result<bool, Refusal> {
         let Some(used) = begun.used else {
@@ -158,7 +182,7 @@ impl Segment {
         };
         let before = self.located.len();
         let error = self
-            .extend(source, keys, window, used)
+            .extend(source, keys, names, window, used)
             .map_err(|error| refusal(&error))?;
         self.conclude(source, used, error);
         Ok(begun.changed || self.located.len() != before)
@@ -195,6 +219,7 @@ impl Segment {
         self.located.clear();
         self.values.clear();
         self.timestamps.clear();
+        self.passed_over = 0;
         self.parsed = HEADER_SIZE as u64;
         self.bad_keys = 0;
         self.first_bad_key.clear();
@@ -215,9 +240,9 @@ impl Segment {
         };
     }
 
-    /// Returns how many entries there are whose keys make sense.
+    /// Returns how many entries there are whose keys make sense, as far as they were looked at.
     pub(super) fn entries(&self) -> usize {
-        self.located.len() - self.bad_keys
+        self.located.len() + self.passed_over - self.bad_keys
     }
 
     /// Tells whether the file's worker put another in its place while it was read.
@@ -255,7 +280,10 @@ impl Segment {
             let first_position = value_position(keys.bytes(first.key).len());
             let start = u64::from(first.value_offset) - first_position as u64;
             let left = usize::try_from(self.parsed - start).unwrap_or(usize::MAX);
-            let length = left.min(WINDOW_SIZE.max(first_position + 16));
+            let mut length = left.min(WINDOW_SIZE.max(first_position + 16));
+            if self.passed_over > 0 {
+                length = runs::length(&self.located[index..], start, length);
+            }
             if window.len() < length {
                 window.resize(length, 0);
             }
@@ -263,6 +291,7 @@ impl Segment {
             if read_fully(source, bytes, start)? < length {
                 return Ok(false);
             }
+            self.read_bytes += length as u64;
             let known = self.located[index..].iter().zip(&mut self.values[index..]);
             let mut seen = 0;
             for (located, value) in known {
@@ -365,6 +394,7 @@ impl Segment {
         &mut self,
         source: &impl Source,
         keys: &mut KeyTable,
+        names: Option<&Names>,
         window: &mut Vec<u8>,
         used: u64,
     ) -> io::Result<Option<EntryError>> {
@@ -375,11 +405,16 @@ impl Segment {
                 window.resize(length, 0);
             }
             let filled = read_fully(source, &mut window[..length], self.parsed)?;
+            self.read_bytes += filled as u64;
             let mut rest = &window[..filled];
             loop {
                 match step(rest, self.parsed, used) {
                     Ok(Step::Entry(entry, size)) => {
-                        self.push(keys, entry);
+                        if names.is_none_or(|names| names.may_be_key(entry.key)) {
+                            self.push(keys, entry);
+                        } else {
+                            self.passed_over += 1;
+                        }
                         self.parsed += size as u64;
                         rest = &rest[size..];
                         if self.bad_keys >= MAX_BAD_KEYS {

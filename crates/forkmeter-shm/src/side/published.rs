@@ -65,6 +65,14 @@ impl Published {
     /// Fails where the header, a checksum or any part of the document is not what [`Published::to_bytes`] writes;
     /// fields that it does not know are skipped.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SideError> {
+        Self::from_bytes_if(bytes, |_| true)
+    }
+
+    /// As [`Published::from_bytes`], but without families where `is_wanted` refuses the document.
+    pub(crate) fn from_bytes_if(
+        bytes: &[u8],
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Self, SideError> {
         let Start {
             record,
             payload,
@@ -76,16 +84,24 @@ impl Published {
         if crc32fast::hash(payload) != checksum {
             return Err(SideError::Checksum { offset });
         }
+        let time_seconds = if time_seconds.is_finite() {
+            time_seconds
+        } else {
+            0.0
+        };
+        if !is_wanted(payload) {
+            return Ok(Self {
+                record,
+                time_seconds,
+                families: Vec::new(),
+            });
+        }
         let document: Value =
             serde_json::from_slice(payload).map_err(|_| SideError::Document { field: "json" })?;
         let families = document.as_array().ok_or(wrong("families"))?;
         Ok(Self {
             record,
-            time_seconds: if time_seconds.is_finite() {
-                time_seconds
-            } else {
-                0.0
-            },
+            time_seconds,
             families: families
                 .iter()
                 .map(family_from_json)

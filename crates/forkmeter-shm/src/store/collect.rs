@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use forkmeter_core::model::{MergeRule, SeriesView};
+use forkmeter_core::store::Collected;
 use forkmeter_core::{Descriptor, LabelSet, MetricFamily, MetricType, Sample};
 
 use super::Shared;
-use super::self_metrics::{KEPT_SERIES, LastRead};
+use super::self_metrics::{self, KEPT_SERIES, LastRead};
 use super::series::{InMemory, Series};
-use crate::reader::{DirectoryReader, FileState};
+use crate::reader::{DirectoryReader, FileState, Names, Report};
 
 /// Holds what was collected, as [`Collected`](forkmeter_core::store::Collected) does, without a copy of it.
 ///
@@ -24,8 +26,20 @@ pub struct CollectedShared {
     pub errors: Vec<String>,
 }
 
+impl From<CollectedShared> for Collected {
+    fn from(collected: CollectedShared) -> Self {
+        let families = collected.families.into_iter();
+        Self {
+            families: families.map(Arc::unwrap_or_clone).collect(),
+            errors: collected.errors,
+        }
+    }
+}
+
 /// How often a collection begins anew.
 const MAX_TRIES: u32 = 10;
+/// How many sets of names are kept in mind between collections, with what was found out for them.
+const MAX_NAMED_READERS: usize = 4;
 
 impl Shared {
     /// Collects; the caller is inside a fork section.
@@ -33,9 +47,20 @@ impl Shared {
     /// Begins anew where values moved between memory and files meanwhile, which would show them twice or not
     /// at all.
     pub(super) fn collect(&self, created_samples: bool) -> CollectedShared {
+        self.collect_for(None, created_samples)
+    }
+
+    /// As [`Shared::collect`], for samples of some names: families that cannot have any are left out.
+    pub(super) fn collect_named(&self, names: &Names, created_samples: bool) -> CollectedShared {
+        // What is said of the directory is what a read of all of it finds.
+        let names = (!self_metrics::are_named(names)).then_some(names);
+        self.collect_for(names, created_samples)
+    }
+
+    fn collect_for(&self, names: Option<&Names>, created_samples: bool) -> CollectedShared {
         let mut tries = 1..=MAX_TRIES;
         loop {
-            let (mut collected, moves) = self.try_collect(created_samples);
+            let (mut collected, moves) = self.try_collect(names, created_samples);
             let mut state = self.lock();
             state.repair();
             if state.moves() == moves || tries.next().is_none() {
@@ -46,11 +71,13 @@ impl Shared {
     }
 
     /// Returns what was collected, and the number of moves before.
-    fn try_collect(&self, created_samples: bool) -> (CollectedShared, u64) {
+    fn try_collect(&self, names: Option<&Names>, created_samples: bool) -> (CollectedShared, u64) {
+        let is_wanted = |name: &str| names.is_none_or(|names| names.may_be_of(name));
         let (path, descriptors, in_memory, error, moves) = {
             let mut state = self.lock();
             state.refresh(&self.options);
-            let descriptors: Vec<Arc<Descriptor>> = state.descriptors().cloned().collect();
+            let descriptors = state.descriptors().filter(|family| is_wanted(&family.name));
+            let descriptors: Vec<Arc<Descriptor>> = descriptors.cloned().collect();
             let in_memory: Vec<Arc<Series>> = state.in_memory().cloned().collect();
             let error = state
                 .last_error()
@@ -65,36 +92,11 @@ impl Shared {
         };
         let mut collected = CollectedShared::default();
         if let Some(path) = path {
-            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = match reader.as_mut() {
-                Some(reader) if reader.path() == path => reader,
-                _ => reader.insert(DirectoryReader::new(path)),
+            let report = match names {
+                Some(names) => self.read_named(path, names, created_samples, &mut collected),
+                None => self.read(path, created_samples, &mut collected),
             };
-            reader.set_created_samples(created_samples);
-            let started = Instant::now();
-            let snapshot = reader.read();
-            let took = started.elapsed();
-            collected.families = snapshot.families;
-            let bad = snapshot.report.files.iter().filter(|file| {
-                !matches!(
-                    file.state,
-                    FileState::Ok | FileState::Empty | FileState::Vanished
-                )
-            });
-            collected.errors.extend(bad.map(|file| {
-                let (path, state) = (file.path.display(), file.state);
-                format!("left out of a scrape: {path}: {state:?}: {}", file.cause)
-            }));
-            let report = snapshot.report;
-            let mut last_read = self
-                .last_read
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *last_read = Some(LastRead {
-                path: reader.path().to_owned(),
-                report,
-                took,
-            });
+            collected.errors.extend(problems(&report));
         }
         if error.is_some() {
             collected
@@ -110,6 +112,74 @@ impl Shared {
         );
         (collected, moves)
     }
+
+    /// Reads the directory, and remembers what its report says.
+    fn read(&self, path: PathBuf, created_samples: bool, into: &mut CollectedShared) -> Report {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = match reader.as_mut() {
+            Some(reader) if reader.path() == path => reader,
+            _ => reader.insert(DirectoryReader::new(path)),
+        };
+        reader.set_created_samples(created_samples);
+        let started = Instant::now();
+        let snapshot = reader.read();
+        let took = started.elapsed();
+        into.families = snapshot.families;
+        let mut last_read = self
+            .last_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last_read = Some(LastRead {
+            path: reader.path().to_owned(),
+            report: snapshot.report.clone(),
+            took,
+        });
+        snapshot.report
+    }
+
+    /// Reads what the names need.
+    fn read_named(
+        &self,
+        path: PathBuf,
+        names: &Names,
+        created_samples: bool,
+        into: &mut CollectedShared,
+    ) -> Report {
+        let mut readers = self
+            .named_readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|reader| reader.path() == path);
+        let known = readers
+            .iter()
+            .position(|reader| reader.names() == Some(names));
+        let mut reader = match known {
+            Some(index) => readers.remove(index),
+            None => DirectoryReader::new(path).with_names(names.clone()),
+        };
+        reader.set_created_samples(created_samples);
+        let snapshot = reader.read();
+        if readers.len() >= MAX_NAMED_READERS {
+            readers.remove(0);
+        }
+        readers.push(reader);
+        into.families = snapshot.families;
+        snapshot.report
+    }
+}
+
+/// Says in words for a log what could not be read.
+fn problems(report: &Report) -> impl Iterator<Item = String> {
+    let bad = report.files.iter().filter(|file| {
+        !matches!(
+            file.state,
+            FileState::Ok | FileState::Empty | FileState::Vanished
+        )
+    });
+    bad.map(|file| {
+        let (path, state) = (file.path.display(), file.state);
+        format!("left out of a scrape: {path}: {state:?}: {}", file.cause)
+    })
 }
 
 /// Makes the self-metric that stands in an exposition while the directory cannot be written.

@@ -9,6 +9,7 @@ mod series;
 mod state;
 mod trouble;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ use self::hints::Hints;
 use self::self_metrics::LastRead;
 use self::state::State;
 use crate::process;
-use crate::reader::DirectoryReader;
+use crate::reader::{DirectoryReader, Names};
 
 /// How often a process that ends tries to publish what it keeps in memory.
 const LAST_TRIES: u32 = 4;
@@ -76,6 +77,8 @@ struct Shared {
     hints: Hints,
     state: Mutex<State>,
     reader: Mutex<Option<DirectoryReader>>,
+    /// Those for samples of some names, the last used one last.
+    named_readers: Mutex<Vec<DirectoryReader>>,
     last_read: Mutex<Option<LastRead>>,
     /// Whether a signal handler counted in memory because it could not look where the values are.
     has_late_counts: Arc<AtomicBool>,
@@ -100,6 +103,7 @@ impl ShmStore {
             hints: Hints::default(),
             state,
             reader: Mutex::default(),
+            named_readers: Mutex::default(),
             last_read: Mutex::default(),
             has_late_counts,
         };
@@ -163,6 +167,13 @@ impl ShmStore {
     pub fn collect_shared(&self, created_samples: bool) -> CollectedShared {
         let _section = fork::enter();
         self.shared.collect(created_samples)
+    }
+
+    /// As [`ShmStore::collect_shared`], for samples of some names: families that cannot have any are left out, and of
+    /// the directory no more is read than the others need.
+    pub fn collect_named_shared(&self, names: &Names, created_samples: bool) -> CollectedShared {
+        let _section = fork::enter();
+        self.shared.collect_named(names, created_samples)
     }
 
     /// Describes the directory as the last collection found it: files by state, their size, series, workers, what is
@@ -231,11 +242,13 @@ impl Store for ShmStore {
     }
 
     fn collect(&self) -> Collected {
-        let CollectedShared { families, errors } =
-            self.collect_shared(self.shared.options.created_samples);
-        Collected {
-            families: families.into_iter().map(Arc::unwrap_or_clone).collect(),
-            errors,
-        }
+        self.collect_shared(self.shared.options.created_samples)
+            .into()
+    }
+
+    fn collect_named(&self, names: &HashSet<Box<str>>) -> Collected {
+        let names: Names = names.iter().collect();
+        self.collect_named_shared(&names, self.shared.options.created_samples)
+            .into()
     }
 }

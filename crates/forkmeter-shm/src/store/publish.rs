@@ -6,6 +6,7 @@ use forkmeter_core::{MetricFamily, MultiprocessMode, fork};
 
 use super::ShmStore;
 use crate::published::{self, DeadFiles, Found, Published};
+use crate::reader::Names;
 
 impl ShmStore {
     /// Publishes families that only this process can compute, in place of those it published before; tells whether
@@ -38,6 +39,16 @@ impl ShmStore {
 
     /// Returns what the live workers of the directory published; of this one `own`, as it is now.
     pub fn published(&self, own: Vec<(MetricFamily, MultiprocessMode)>) -> Found {
+        self.published_for(own, None)
+    }
+
+    /// As [`ShmStore::published`], for samples of some names: of workers that published no family with such a name
+    /// there is nothing.
+    pub fn published_for(
+        &self,
+        own: Vec<(MetricFamily, MultiprocessMode)>,
+        names: Option<&Names>,
+    ) -> Found {
         let _section = fork::enter();
         let (path, worker) = {
             let mut state = self.shared.lock();
@@ -46,7 +57,7 @@ impl ShmStore {
         };
         let tag = worker.as_ref().map(|(tag, _)| tag.as_str());
         let mut found = path.map_or_else(Found::default, |path| {
-            published::find(&path, tag, DeadFiles::Remove)
+            published::find_named(&path, tag, DeadFiles::Remove, names)
         });
         let own = Published {
             record: worker.as_ref().map_or(0, |(_, record)| *record),

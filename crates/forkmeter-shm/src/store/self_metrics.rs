@@ -7,7 +7,7 @@ use std::time::Duration;
 use forkmeter_core::{LabelSet, MetricFamily, MetricType, Sample};
 
 use super::Shared;
-use crate::reader::{FileState, Report};
+use crate::reader::{FileState, Names, Report};
 
 /// Holds what the last read of the directory gave.
 #[derive(Debug)]
@@ -159,6 +159,13 @@ impl Shared {
         });
         families.collect()
     }
+}
+
+/// Tells whether any of the families has a sample of one of these names.
+pub(super) fn are_named(names: &Names) -> bool {
+    FAMILIES
+        .iter()
+        .any(|(_, sample, ..)| names.contains(sample))
 }
 
 /// Returns the families without samples.

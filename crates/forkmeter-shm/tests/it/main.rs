@@ -17,6 +17,7 @@ mod cut_off;
 mod faults;
 mod full_disk;
 mod fuzz_corpus;
+mod named;
 mod process;
 mod reader;
 mod reader_files;

@@ -81,9 +81,9 @@ impl Read {
     fn update(&mut self, source: &Changing) -> Result<bool, Refusal> {
         let begun = self
             .segment
-            .begin(source, None, &self.keys, &mut self.window)?;
+            .begin(source, Access::Read, &self.keys, &mut self.window)?;
         self.segment
-            .finish(begun, source, &mut self.keys, &mut self.window)
+            .finish(begun, source, &mut self.keys, None, &mut self.window)
     }
 }
 
@@ -207,8 +207,8 @@ impl OnDisk {
             keys,
             window,
         } = &mut self.read;
-        let begun = segment.begin(&opened.file, Some(opened), keys, window)?;
-        segment.finish(begun, &opened.file, keys, window)
+        let begun = segment.begin(&opened.file, Access::Mapped(opened), keys, window)?;
+        segment.finish(begun, &opened.file, keys, None, window)
     }
 
     /// Updates until values are read through a map without comparing keys.
