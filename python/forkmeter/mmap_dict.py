@@ -134,7 +134,9 @@ class MmapedDict:
 
     def read_value(self, key: str) -> tuple[float, float]:
         """Returns value and timestamp of a key, which is made with zeros where it is missing."""
-        value, timestamp = _VALUE.unpack_from(self._m, self._offset(key))
+        # First: a new key may need another map.
+        offset = self._offset(key)
+        value, timestamp = _VALUE.unpack_from(self._m, offset)
         return value, timestamp
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:

@@ -317,9 +317,7 @@ def _named_families(collector: Any, names: set[str], of: FamiliesOf) -> Iterable
     return of(collector) if families is None else families
 
 
-def _shared_families(
-    collectors: Iterable[Any], of: FamiliesOf, names: set[str] | None = None
-) -> Iterator[Family]:
+def _shared_families(collectors: Iterable[Any], of: FamiliesOf, names: set[str] | None = None) -> Iterator[Family]:
     """Yields what all workers counted, in place of what this one did, and the families of other collectors.
 
     Args:

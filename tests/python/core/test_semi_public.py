@@ -194,3 +194,11 @@ def test_posthog_reads_and_writes_files(tmp_path: Path) -> None:
     assert [entry[:3] for entry in MmapedDict.read_all_values_from_file(path)] == [(key, 7.0, 0.0)]
     (family,) = forkmeter.multiprocess.MultiProcessCollector.merge([str(path)])
     assert family.samples == [Sample("posthog_total", {"a": "1", "b": "2"}, 7.0)]
+
+
+def test_values_are_read_where_a_new_key_makes_the_file_longer(tmp_path: Path) -> None:
+    file = MmapedDict(str(tmp_path / "counter_7.db"))
+    keys = [mmap_key("jobs", "jobs_total", ["x"], [str(number)], "help") for number in range(3000)]
+    assert {file.read_value(key) for key in keys} == {(0.0, 0.0)}
+    assert [key for key, _, _ in file.read_all_values()] == keys
+    file.close()

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import forkmeter
-from forkmeter import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest, push_to_gateway, values
+from forkmeter import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    generate_latest,
+    push_to_gateway,
+    values,
+)
 from forkmeter.multiprocess import MultiProcessCollector, mark_process_dead
 
 from support.alone import Staying, alone, in_worker
@@ -90,6 +101,101 @@ def test_filters_ask_only_whom_they_must() -> None:
     MultiProcessCollector(collecting)
     for wanted in (collecting.restricted_registry(["first_total"]), REGISTRY.restricted_registry(["first_total"])):
         assert generate_latest(wanted).decode().splitlines()[2:] == ["first_total 1.0"]
+
+
+def without_values(written: str) -> list[str]:
+    """Returns the lines of an exposition, of the times of processes without their values."""
+    return [line.rpartition(" ")[0] if line.startswith("process_") else line for line in written.splitlines()]
+
+
+class Wanted:
+    """Is a registry that collects everything, and leaves out what nobody asked for."""
+
+    def __init__(self, registry: CollectorRegistry, names: list[str]) -> None:
+        self.registry, self.names = registry, names
+
+    def collect(self) -> list[forkmeter.Metric]:
+        families = [family._restricted_metric(set(self.names)) for family in self.registry.collect()]
+        return [family for family in families if family is not None]
+
+
+@alone
+def test_filters_read_only_what_they_must() -> None:
+    others = Counter("others", "Series that nobody asks for.", ["x"])
+    jobs = Counter("jobs", "Jobs.", ["x"])
+    queue = Gauge("queue", "Waiting.", multiprocess_mode="livesum")
+    lengths = Gauge("lengths", "Not asked for.", ["x"], multiprocess_mode="all")
+    sizes = Histogram("sizes", "Sizes.", buckets=[1, 2])
+    version = Info("version", "Version.")
+    version.info({"number": "1"})
+
+    def count() -> None:
+        for number in range(1000):
+            others.labels(str(number)).inc()
+            lengths.labels(str(number)).set(1)
+        jobs.labels("a").inc()
+        queue.set(2)
+        sizes.observe(1.5)
+
+    def as_the_official_client() -> None:
+        values.ValueClass = values.MultiProcessValue()
+        registry = CollectorRegistry()
+        counter = Counter("foreign", "Foreign.", ["x"], registry=registry)
+        for number in range(1000):
+            counter.labels(str(number)).inc()
+        Counter("jobs_foreign", "Foreign jobs.", registry=registry).inc()
+
+    collecting = CollectorRegistry()
+    MultiProcessCollector(collecting)
+    other_path = CollectorRegistry()
+    MultiProcessCollector(other_path, os.environ["PROMETHEUS_MULTIPROC_DIR"] + "/.")
+    count()
+    with Staying(count):
+        in_worker(as_the_official_client)
+        for names in (
+            ["jobs_total"],
+            ["queue", "sizes_bucket", "none"],
+            ["jobs", "sizes_count", "version_info", "jobs_foreign_total"],
+            ["process_cpu_seconds_total"],
+            ["forkmeter_kept_series", "jobs_total", "jobs_created"],
+            ["\ud800", "jobs_total"],
+            [],
+        ):
+            for registry in (REGISTRY, collecting, other_path):
+                for _ in range(2):
+                    written = generate_latest(registry.restricted_registry(names)).decode()
+                    expected = generate_latest(Wanted(registry, names)).decode()
+                    # In the order of the names, which are a set, as the official client has them.
+                    assert sorted(without_values(written)) == sorted(without_values(expected)), names
+        for registry in (REGISTRY, collecting):
+            costs = []
+            for collected in (registry, registry.restricted_registry(["jobs_total"])):
+                generate_latest(collected)
+                time.sleep(0.2)
+                generate_latest(collected)
+                before = reads()
+                generate_latest(collected)
+                costs.append(reads() - before)
+            assert costs[1] * 4 < costs[0], costs
+
+
+@alone
+def test_a_collector_of_another_version_makes_no_second_family() -> None:
+    class Jobs:
+        def collect(self) -> list[forkmeter.Metric]:
+            family = forkmeter.Metric("jobs", "Jobs.", "counter")
+            family.add_sample("jobs_total", {}, 5)
+            return [family]
+
+    def as_another_version() -> None:
+        REGISTRY.register(Jobs())
+        generate_latest(REGISTRY)
+
+    with Staying(as_another_version):
+        Counter("jobs", "Jobs.").inc()
+        for registry in (REGISTRY, REGISTRY.restricted_registry(["jobs_total"])):
+            assert lines(registry, "jobs_total") == ["jobs_total 1.0"]
+            assert generate_latest(registry).decode().count("TYPE jobs_total counter") == 1
 
 
 @alone

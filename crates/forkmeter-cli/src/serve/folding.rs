@@ -7,17 +7,19 @@ use std::thread;
 use forkmeter_shm::leftovers::{self, Options};
 
 use super::Config;
+use super::scrape::Scraper;
 use crate::error::Error;
 use crate::log::Logger;
 
 /// Starts a thread that folds the left-over files of all directories, now and in every interval.
 ///
-/// It ends with the process: a fold may be cut off at any moment.
+/// It ends with the process: a fold may be cut off at any moment. No batch of files is begun while `scraper` reads,
+/// which would have to begin anew.
 ///
 /// # Errors
 ///
 /// Fails when there is no thread to be had.
-pub(crate) fn start(config: &Config, log: Logger) -> Result<(), Error> {
+pub(crate) fn start(config: &Config, scraper: &Scraper, log: Logger) -> Result<(), Error> {
     let Some(interval) = config.gc_interval else {
         return Ok(());
     };
@@ -27,10 +29,11 @@ pub(crate) fn start(config: &Config, log: Logger) -> Result<(), Error> {
     };
     let targets = config.targets.iter().map(|target| target.path.clone());
     let mut directories: Vec<Directory> = targets.map(Directory::new).collect();
+    let scraper = scraper.clone();
     let work = move || {
         loop {
             for directory in &mut directories {
-                directory.fold(&options, log);
+                directory.fold(&options, &scraper, log);
             }
             thread::sleep(interval);
         }
@@ -57,8 +60,8 @@ impl Directory {
         }
     }
 
-    fn fold(&mut self, options: &Options, log: Logger) {
-        let trouble = match fold(&self.path, options, log) {
+    fn fold(&mut self, options: &Options, scraper: &Scraper, log: Logger) {
+        let trouble = match fold(&self.path, options, scraper, log) {
             // It need not exist yet.
             Err(error) if error.kind() != io::ErrorKind::NotFound => Some(error.to_string()),
             _ => None,
@@ -73,8 +76,8 @@ impl Directory {
     }
 }
 
-fn fold(path: &Path, options: &Options, log: Logger) -> io::Result<()> {
-    let outcome = leftovers::fold(path, options, &mut |_| {})?;
+fn fold(path: &Path, options: &Options, scraper: &Scraper, log: Logger) -> io::Result<()> {
+    let outcome = leftovers::fold(path, options, &mut |_| scraper.leave_to_reads())?;
     if outcome.folded + outcome.removed > 0 {
         let freed = outcome.bytes_before.saturating_sub(outcome.bytes_after);
         log.info(

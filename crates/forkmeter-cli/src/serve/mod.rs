@@ -98,8 +98,9 @@ async fn serve(config: Config, log: Logger) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     let listeners = listen(&config.listen_addresses)?;
     log_start(&config, log);
-    folding::start(&config, log)?;
-    let running = Running::start(config, listeners, log);
+    let scraper = Scraper::new(config.targets.clone(), log);
+    folding::start(&config, &scraper, log)?;
+    let running = Running::start(config, scraper, listeners, log);
     let name = signals.next().await;
     log.info("stopping", &[("signal", &name)]);
     tokio::select! {
@@ -148,8 +149,12 @@ struct Running {
 
 impl Running {
     /// Starts accepting; called within a runtime.
-    fn start(config: Config, listeners: Vec<(SocketAddr, TcpListener)>, log: Logger) -> Self {
-        let scraper = Scraper::new(config.targets, log);
+    fn start(
+        config: Config,
+        scraper: Scraper,
+        listeners: Vec<(SocketAddr, TcpListener)>,
+        log: Logger,
+    ) -> Self {
         let router = http::router(scraper, &config.telemetry_path, log);
         let server = Arc::new(Server {
             router,

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
@@ -19,6 +20,10 @@ use super::{Target, self_metrics};
 use crate::error::Error;
 use crate::exposition;
 use crate::log::Logger;
+
+/// How long those wait who leave the directories to reads, and how often.
+const WAIT: Duration = Duration::from_millis(10);
+const MAX_WAITS: usize = 500;
 
 /// Holds what one read of all directories gave.
 #[derive(Debug)]
@@ -162,6 +167,19 @@ impl Scraper {
         }
         receiver.await.map_err(|_| Error::Read)
     }
+
+    /// Waits while the directories are read, though not for long where reads follow each other without a break.
+    pub(crate) fn leave_to_reads(&self) {
+        for _ in 0..MAX_WAITS {
+            if !matches!(
+                self.shared.directories.try_lock(),
+                Err(TryLockError::WouldBlock)
+            ) {
+                break;
+            }
+            thread::sleep(WAIT);
+        }
+    }
 }
 
 impl Shared {
@@ -262,6 +280,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::log;
+
+    #[test]
+    fn whoever_leaves_the_directories_to_a_read_waits_for_its_end() {
+        let scraper = Scraper::new(Vec::new(), Logger::new(log::Format::Text));
+        scraper.leave_to_reads();
+        let taken = lock(&scraper.shared.directories);
+        let waiting = thread::spawn({
+            let scraper = scraper.clone();
+            move || scraper.leave_to_reads()
+        });
+        thread::sleep(10 * WAIT);
+        assert!(!waiting.is_finished());
+        drop(taken);
+        waiting.join().unwrap();
+    }
 
     #[test]
     fn whoever_asks_during_a_read_shares_the_next_one() {
