@@ -27,6 +27,7 @@ PROGRAMS = {
     "import_time": False,
     "scrape": True,
     "worker_churn": False,
+    "named": False,
     "text": False,
     "rust": True,
     "http_fastapi": False,

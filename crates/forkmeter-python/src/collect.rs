@@ -106,19 +106,18 @@ fn reader(path: PathBuf, names: Option<Names>) -> Reader {
     let known = readers
         .iter()
         .position(|known| known.path == path && known.names == names);
-    let entry = match known {
-        Some(index) => readers.remove(index),
-        None => {
-            let reader = DirectoryReader::new(path.clone());
-            let reader = match names.clone() {
-                Some(names) => reader.with_names(names),
-                None => reader,
-            };
-            KnownReader {
-                path,
-                names,
-                reader: Arc::new(Mutex::new(reader)),
-            }
+    let entry = if let Some(index) = known {
+        readers.remove(index)
+    } else {
+        let reader = DirectoryReader::new(path.clone());
+        let reader = match names.clone() {
+            Some(names) => reader.with_names(names),
+            None => reader,
+        };
+        KnownReader {
+            path,
+            names,
+            reader: Arc::new(Mutex::new(reader)),
         }
     };
     let reader = Arc::clone(&entry.reader);

@@ -49,7 +49,7 @@ pub(crate) fn run(config: Config) -> Result<u8, Error> {
     let place = Place::make(config.directory.as_deref())?;
     let exporter = config
         .serve
-        .map(|address| Beside::start(exporter(&place, address, config.log_format)))
+        .map(|address| Beside::start(&exporter(&place, address, config.log_format)))
         .transpose()?;
     let status = attend(&config.command, &place, &signals);
     drop(exporter);

@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::scrape::Scraper;
 use super::{Config, Running, listen, runtime, stop};
 use crate::error::Error;
 use crate::log::Logger;
@@ -24,12 +25,13 @@ impl Beside {
     /// # Errors
     ///
     /// Fails when an address cannot be listened on, or there is no thread to be had.
-    pub(crate) fn start(config: Config) -> Result<Self, Error> {
+    pub(crate) fn start(config: &Config) -> Result<Self, Error> {
         let log = Logger::new(config.log_format);
         let runtime = runtime()?;
         let running = runtime.block_on(async {
             let listeners = listen(&config.listen_addresses)?;
-            Ok(Running::start(config, listeners, log))
+            let scraper = Scraper::new(config.targets.clone(), log);
+            Ok(Running::start(config, scraper, listeners, log))
         })?;
         let (sender, asked) = oneshot::channel();
         let work = move || {

@@ -100,7 +100,7 @@ async fn serve(config: Config, log: Logger) -> Result<(), Error> {
     log_start(&config, log);
     let scraper = Scraper::new(config.targets.clone(), log);
     folding::start(&config, &scraper, log)?;
-    let running = Running::start(config, scraper, listeners, log);
+    let running = Running::start(&config, scraper, listeners, log);
     let name = signals.next().await;
     log.info("stopping", &[("signal", &name)]);
     tokio::select! {
@@ -150,7 +150,7 @@ struct Running {
 impl Running {
     /// Starts accepting; called within a runtime.
     fn start(
-        config: Config,
+        config: &Config,
         scraper: Scraper,
         listeners: Vec<(SocketAddr, TcpListener)>,
         log: Logger,

@@ -41,13 +41,12 @@ impl Names {
         const SUFFIXES: [&str; 8] = [
             "_total", "_created", "_sum", "_count", "_bucket", "_info", "_gsum", "_gcount",
         ];
-        let stem = |name: &'_ Box<str>| -> usize {
-            let suffix = SUFFIXES
+        self.sorted.iter().map(|name| {
+            let mut stems = SUFFIXES
                 .iter()
-                .find(|suffix| name.ends_with(*suffix) && name.len() > suffix.len());
-            name.len() - suffix.map_or(0, |suffix| suffix.len())
-        };
-        self.sorted.iter().map(move |name| &name[..stem(name)])
+                .filter_map(|suffix| name.strip_suffix(suffix));
+            stems.find(|stem| !stem.is_empty()).unwrap_or(name)
+        })
     }
 
     fn may_begin_with(&self, family: &[u8]) -> bool {

@@ -51,12 +51,13 @@ type Entry = (usize, usize, u8, i8, bool);
 type Segment = (usize, usize, u8, Vec<Entry>);
 
 fn key(family: usize, suffix: &str, label_value: u8, is_plain: bool) -> String {
-    let spell = |text: &str| match is_plain {
-        true => text.replace('"', "\\\""),
-        false => text
-            .chars()
-            .map(|letter| format!("\\u{:04x}", u32::from(letter)))
-            .collect(),
+    let escape = |letter: char| format!("\\u{:04x}", u32::from(letter));
+    let spell = |text: &str| {
+        if is_plain {
+            text.replace('"', "\\\"")
+        } else {
+            text.chars().map(escape).collect::<Vec<_>>().concat()
+        }
     };
     let label = if suffix == "_bucket" { "le" } else { "x" };
     let (family, suffix) = (spell(FAMILIES[family]), spell(suffix));
