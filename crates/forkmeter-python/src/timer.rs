@@ -43,6 +43,24 @@ impl Timer {
         Bound::new(py, timer)
     }
 
+    /// Makes an ended timer one for a method of a metric.
+    #[inline]
+    pub(crate) fn start_anew(&self, metric: &Bound<'_, PyAny>, callback_name: &Py<PyString>) {
+        let py = metric.py();
+        self.set_metric(py, metric.clone().unbind());
+        self.set_callback_name(py, callback_name.clone_ref(py));
+    }
+
+    /// Forgets all that it was for. May run Python code, when the metric goes.
+    pub(crate) fn forget(&self, py: Python<'_>) {
+        self.start.replace(py, None);
+        self.duration.replace(py, None);
+        let callback_name = self.callback_name.replace(py, None);
+        drop(callback_name.map(|name| name.into_bound(py)));
+        let metric = self.metric.replace(py, None);
+        drop(metric.map(|metric| metric.into_bound(py)));
+    }
+
     /// Starts the clock, where no other one stands in its place; tells whether that was so.
     #[inline]
     pub(crate) fn start_natively(&self, py: Python<'_>) -> Option<()> {

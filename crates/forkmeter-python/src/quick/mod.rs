@@ -14,6 +14,7 @@
 
 mod calls;
 mod labels;
+mod timers;
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -66,6 +67,26 @@ impl Original {
         self.0.load(Ordering::Relaxed) != 0
     }
 
+    fn remember(&self, address: usize) {
+        // ORDERING: nobody can call before the caller is in its place.
+        self.0.store(address, Ordering::Relaxed);
+    }
+
+    /// Calls what ends an object.
+    ///
+    /// # Safety
+    ///
+    /// The interpreter is attached, and this was called in the function's place, with this object.
+    #[cold]
+    unsafe fn call_destructor(&self, object: *mut ffi::PyObject) {
+        // ORDERING: as above.
+        let address = self.0.load(Ordering::Relaxed);
+        // SAFETY: what was remembered is such a function.
+        let function = unsafe { std::mem::transmute::<usize, ffi::destructor>(address) };
+        // SAFETY: by this function's contract.
+        unsafe { function(object) };
+    }
+
     /// Calls the function.
     ///
     /// # Safety
@@ -116,6 +137,7 @@ impl Original {
 /// What a class that cannot be changed raises.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     labels::install(py)?;
+    timers::install(py)?;
     calls::install(py)
 }
 
@@ -134,8 +156,7 @@ fn replace<T: pyo3::PyTypeInfo>(
     }
     // SAFETY: all members of the union are function pointers.
     let address = unsafe { std::mem::transmute::<ffi::PyMethodDefPointer, usize>(known.ml_meth) };
-    // ORDERING: nobody can call before the descriptor is there.
-    original.0.store(address, Ordering::Relaxed);
+    original.remember(address);
     put::<T>(py, name, function)
 }
 

@@ -61,14 +61,11 @@ impl Place<'_> {
 #[inline]
 fn bucket(bounds: &[f64], amount: f64) -> usize {
     if bounds.len() <= MAX_COMPARED_BOUNDS {
-        // Without branches; bounds are sorted.
-        let is_below = |bound: &f64| {
-            usize::from(!matches!(
-                amount.partial_cmp(bound),
-                Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)
-            ))
-        };
-        bounds.iter().map(is_below).sum()
+        // Without branches; bounds are sorted, and a NaN is above all of them.
+        #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "true of a NaN as well")]
+        let is_above = |bound: &f64| u64::from(!(amount <= *bound));
+        let above: u64 = bounds.iter().map(is_above).sum();
+        usize::try_from(above).unwrap_or(usize::MAX)
     } else if amount.is_nan() {
         bounds.len()
     } else {
