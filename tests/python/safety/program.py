@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
+import itertools
 import json
 import mmap
 import os
@@ -46,6 +47,9 @@ CHILDREN = 8
 MAX_FORKS_PER_REPETITION = 10
 COLLECT_EVERY = 1000
 LEAVING_SECONDS = 2.4
+# How long it is gone on until the directory is as small as it gets.
+MAX_LOOKS = 100
+FRESH_BYTES = 800 << 10
 # What stays is a handful of series.
 MAX_EXPOSED_BYTES = 100_000
 
@@ -438,6 +442,18 @@ def leak(repetitions: int, names: list[str]) -> None:
     subjects.counters.labels("kept").inc()
     sizes: list[int] = []
     on_disk: list[int] = []
+    more = itertools.count(repetitions)
+
+    def come_to_the_same() -> None:
+        """Goes on until a segment was left lately: what removed series leave behind comes and goes with it."""
+        for _ in range(MAX_LOOKS):
+            if directory_bytes() < FRESH_BYTES:
+                return
+            for turn in itertools.islice(more, 300):
+                use(turn)
+            time.sleep(0.1)
+            forkmeter.generate_latest()
+
     for turn in range(repetitions):
         use(turn)
         if turn % COLLECT_EVERY == COLLECT_EVERY - 1:
@@ -452,6 +468,8 @@ def leak(repetitions: int, names: list[str]) -> None:
                 # A segment that is being left takes memory until nobody can count in it any more.
                 time.sleep(LEAVING_SECONDS)
                 forkmeter.generate_latest()
+                on_disk.append(directory_bytes())
+                come_to_the_same()
             gc.collect()
             # What is free goes back to the system, where it was not kept from it by its neighbours.
             ctypes.CDLL(None).malloc_trim(0)
