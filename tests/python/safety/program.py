@@ -410,10 +410,8 @@ def resident_bytes() -> int:
     raise SystemExit("no RssAnon")
 
 
-def leak(repetitions: int, names: list[str]) -> None:
-    """Makes, uses and removes series; says how much memory the second half of the rounds took, and the disk."""
-    (what,) = names
-    subjects = Subjects()
+def uses(subjects: Subjects) -> dict[str, Callable[[int], None]]:
+    """Returns what `leak` does in each round, by name."""
 
     def use_series(turn: int) -> None:
         # Never the same name twice.
@@ -436,23 +434,31 @@ def leak(repetitions: int, names: list[str]) -> None:
         subjects.registry.unregister(metric)
         subjects.registry.unregister(plain)
 
-    use: Callable[[int], None] = {"series": use_series, "metrics": use_metric}[what]
+    return {"series": use_series, "metrics": use_metric}
+
+
+def come_to_the_same(use: Callable[[int], None], turns: Iterator[int]) -> None:
+    """Goes on until a segment was left lately: what removed series leave behind comes and goes with it."""
+    for _ in range(MAX_LOOKS):
+        if directory_bytes() < FRESH_BYTES:
+            return
+        for turn in itertools.islice(turns, 300):
+            use(turn)
+        time.sleep(0.1)
+        forkmeter.generate_latest()
+
+
+def leak(repetitions: int, names: list[str]) -> None:
+    """Makes, uses and removes series; says how much memory the second half of the rounds took, and the disk."""
+    (what,) = names
+    subjects = Subjects()
+    use = uses(subjects)[what]
     # As an exporter would, it reads the directory again and again.
     reader = MultiProcessCollector(CollectorRegistry()) if DIRECTORY else None
     subjects.counters.labels("kept").inc()
     sizes: list[int] = []
     on_disk: list[int] = []
     more = itertools.count(repetitions)
-
-    def come_to_the_same() -> None:
-        """Goes on until a segment was left lately: what removed series leave behind comes and goes with it."""
-        for _ in range(MAX_LOOKS):
-            if directory_bytes() < FRESH_BYTES:
-                return
-            for turn in itertools.islice(more, 300):
-                use(turn)
-            time.sleep(0.1)
-            forkmeter.generate_latest()
 
     for turn in range(repetitions):
         use(turn)
@@ -469,7 +475,7 @@ def leak(repetitions: int, names: list[str]) -> None:
                 time.sleep(LEAVING_SECONDS)
                 forkmeter.generate_latest()
                 on_disk.append(directory_bytes())
-                come_to_the_same()
+                come_to_the_same(use, more)
             gc.collect()
             # What is free goes back to the system, where it was not kept from it by its neighbours.
             ctypes.CDLL(None).malloc_trim(0)
