@@ -249,12 +249,31 @@ def native_family(metric: NativeMetric, name: str, help: str, unit: str, created
         created_samples: Whether to add `_created` samples.
     """
 
-def write_families(families: Sequence[NativeFamily], is_openmetrics: bool, escaping: str) -> bytes:
-    """Writes families as a part of an exposition, with the interpreter released.
+@final
+class Exposition:
+    """An exposition that is being written, by one thread.
 
-    Raises:
-        ValueError: The escaping is unknown, or a sample cannot be written.
+    It is written into the bytes that are returned, with room for as much as the registry's last exposition took.
+
+    Args:
+        registry: A number that tells registries apart.
+        is_openmetrics: Whether to write OpenMetrics, not the text format.
+        escaping: How to write names that the legacy scheme does not allow.
     """
+
+    def __new__(cls, registry: int, is_openmetrics: bool, escaping: str) -> Self: ...
+    def write_families(self, families: Sequence[NativeFamily]) -> None:
+        """Writes families, with the interpreter released; after an error it is as if nothing had been written.
+
+        Raises:
+            ValueError: The escaping is unknown, or a sample cannot be written.
+        """
+
+    def write(self, lines: bytes) -> None:
+        """Adds lines that were written elsewhere."""
+
+    def finish(self) -> bytes:
+        """Returns all that was written, and starts anew."""
 
 @final
 class NativeFamily:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _directory
-from ._forkmeter import NativeFamily, write_families
+from ._forkmeter import Exposition, NativeFamily
 from .registry import Collector, families_to_write
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write(registry: Collector, escaping: str, write_metric: WriteMetric, *, is_openmetrics: bool) -> bytes:
-    """Collects and writes, without what ends an exposition.
+    """Collects and writes an exposition.
 
     Args:
         registry: Where to collect.
@@ -29,7 +29,7 @@ def write(registry: Collector, escaping: str, write_metric: WriteMetric, *, is_o
         Exception: What a collector raises; or a sample cannot be written, then the last of the exception's arguments is
             its family.
     """
-    parts: list[bytes] = []
+    exposition = Exposition(id(registry), is_openmetrics, escaping)
     native: list[NativeFamily] = []
 
     def write_here(metric: Metric) -> None:
@@ -39,13 +39,13 @@ def write(registry: Collector, escaping: str, write_metric: WriteMetric, *, is_o
         except Exception as exception:
             exception.args = (*(exception.args or ("",)), metric)
             raise
-        parts.append("".join(lines).encode("utf-8"))
+        exposition.write("".join(lines).encode("utf-8"))
 
     def write_native() -> None:
         if not native:
             return
         try:
-            parts.append(write_families(native, is_openmetrics, escaping))
+            exposition.write_families(native)
         except ValueError:
             # What is wrong is reported, or written all the same, as the official client does it.
             for family in native:
@@ -59,4 +59,6 @@ def write(registry: Collector, escaping: str, write_metric: WriteMetric, *, is_o
             write_native()
             write_here(family)
     write_native()
-    return b"".join(parts)
+    if is_openmetrics:
+        exposition.write(b"# EOF\n")
+    return exposition.finish()

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use forkmeter_core::encode::{Encoding, Escaping, Format};
+use forkmeter_core::encode::Encoding;
 use forkmeter_core::{MetricFamily, MetricType, Timestamp};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 
 use crate::exemplar;
 use crate::metric::NativeMetric;
@@ -175,40 +174,4 @@ pub(crate) fn native_family(
         family
     });
     Some(NativeFamily::from(family))
-}
-
-/// Writes families as a part of an exposition, with the interpreter released.
-///
-/// # Errors
-///
-/// `ValueError` where the escaping is unknown, or a sample cannot be written.
-#[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
-pub(crate) fn write_families<'py>(
-    py: Python<'py>,
-    families: Vec<PyRef<'py, NativeFamily>>,
-    is_openmetrics: bool,
-    escaping: &str,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let invalid = |cause: &dyn std::fmt::Display| PyValueError::new_err(cause.to_string());
-    let escaping: Escaping = escaping.parse().map_err(|error| invalid(&error))?;
-    let format = if is_openmetrics {
-        Format::OpenMetrics100 { escaping }
-    } else {
-        Format::Text100 { escaping }
-    };
-    let families: Vec<_> = families
-        .iter()
-        .map(|family| family.content().clone())
-        .collect();
-    let written = py.detach(|| {
-        let mut out = Vec::new();
-        let mut encoding = Encoding::new(format, &mut out);
-        for family in &families {
-            family.encode_into(&mut encoding);
-        }
-        encoding.end_without_eof().map(|()| out)
-    });
-    let out = written.map_err(|error| invalid(&error))?;
-    Ok(PyBytes::new(py, &out))
 }

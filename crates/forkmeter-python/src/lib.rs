@@ -19,6 +19,7 @@ mod command;
 mod descriptor;
 mod exception_counter;
 mod exemplar;
+mod exposition;
 mod family;
 mod http;
 mod inprogress_tracker;
@@ -34,6 +35,7 @@ mod quick;
 mod series;
 mod shared;
 mod testing;
+mod text;
 mod timer;
 mod value;
 
@@ -53,7 +55,9 @@ mod _forkmeter {
     #[pymodule_export]
     use super::exception_counter::ExceptionCounter;
     #[pymodule_export]
-    use super::family::{NativeFamily, native_family, write_families};
+    use super::exposition::Exposition;
+    #[pymodule_export]
+    use super::family::{NativeFamily, native_family};
     #[pymodule_export]
     use super::http::{AsgiExchange, HttpRecorder, WsgiExchange};
     #[pymodule_export]

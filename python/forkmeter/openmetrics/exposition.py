@@ -62,7 +62,7 @@ def generate_latest(registry: Collector, escaping: str = UNDERSCORES, version: s
             if has_native_histograms or not sample.native_histogram:
                 lines.append(_sample_line(metric, sample, names))
 
-    return write(registry, escaping, write_metric, is_openmetrics=True) + b"# EOF\n"
+    return write(registry, escaping, write_metric, is_openmetrics=True)
 
 
 class _NameWriter:

@@ -25,12 +25,13 @@ KEPT = 1_500
 @pytest.fixture(params=["one process", "several"], autouse=True)
 def _shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     """Runs a test in a lone process, and in one that shares its values."""
-    # What earlier tests made of the same names would move into the directory.
+    # Metrics of other tests would move into the directory with those of their names, until they are collected.
     gc.collect()
     if request.param == "several":
         forkmeter.configure(tmp_path / "metrics")
     yield
     forkmeter.configure(None)
+    gc.collect()
 
 
 def children_of(metric: Any) -> list[Any]:

@@ -8,12 +8,22 @@ import gc
 import inspect
 import pickle
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 from forkmeter import Counter, Gauge, Histogram, Summary, context_managers
 from forkmeter.context_managers import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """Lets no metric of these tests move into a directory of others."""
+    yield
+    gc.collect()
 
 
 class Half:

@@ -218,11 +218,12 @@ def test_other_threads_run_while_a_large_registry_is_written() -> None:
     sys.setswitchinterval(1000)
     try:
         before = ticks[0]
-        written = _forkmeter.write_families([family], is_openmetrics=False, escaping="underscores")
+        text = _forkmeter.Exposition(0, is_openmetrics=False, escaping="underscores")
+        text.write_families([family])
         after = ticks[0]
     finally:
         sys.setswitchinterval(interval)
         stop.set()
         thread.join()
-    assert len(written) > 400_000
+    assert len(text.finish()) > 400_000
     assert after > before

@@ -259,13 +259,13 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     /// Appends the next line up to its number.
     #[inline]
-    fn push(&mut self, sink: &mut LineSink<'_>, value: f64) {
+    fn push(&mut self, sink: &mut LineSink<'_, '_>, value: f64) {
         let len = self.lens.next().map_or(0, |len| *len as usize);
         sink.push(self.text, self.at, len, value);
         self.at += len;
     }
 
-    fn push_created(&mut self, sink: &mut LineSink<'_>, series: Option<&impl ExposedSeries>) {
+    fn push_created(&mut self, sink: &mut LineSink<'_, '_>, series: Option<&impl ExposedSeries>) {
         match series {
             Some(series) => {
                 self.push(sink, series.created_seconds());
@@ -284,7 +284,7 @@ impl Cursor<'_> {
 /// Writes the lines of series one after the other.
 struct Writer<'a, 'o> {
     lines: Cursor<'a>,
-    sink: LineSink<'o>,
+    sink: LineSink<'a, 'o>,
     descriptor: &'a Descriptor,
     family: &'a MetricFamily,
     format: Format,

@@ -10,6 +10,7 @@ mod line;
 mod negotiate;
 mod number;
 mod openmetrics;
+mod out;
 mod sink;
 mod text;
 
@@ -22,6 +23,7 @@ pub use number::{format_value, push_value, write_value};
 use crate::model::MetricFamily;
 use error::Problems;
 use line::{Dialect, LineWriter};
+use out::Out;
 
 /// Names an exposition format that [`encode`] writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -121,7 +123,7 @@ pub fn encode<'f>(
 #[derive(Debug)]
 pub struct Encoding<'o> {
     format: Format,
-    out: &'o mut Vec<u8>,
+    out: Out<'o>,
     problems: Problems,
 }
 
@@ -130,7 +132,21 @@ impl<'o> Encoding<'o> {
     pub fn new(format: Format, out: &'o mut Vec<u8>) -> Self {
         Self {
             format,
-            out,
+            out: Out::new(out, None),
+            problems: Problems::default(),
+        }
+    }
+
+    /// Starts an exposition that is handed on in parts, in their order. `buffer` is empty, holds one part at a time (64 KiB,
+    /// and a line more), and is empty again at the end.
+    pub fn in_parts(
+        format: Format,
+        buffer: &'o mut Vec<u8>,
+        hand_on: &'o mut dyn FnMut(&[u8]),
+    ) -> Self {
+        Self {
+            format,
+            out: Out::new(buffer, Some(hand_on)),
             problems: Problems::default(),
         }
     }
@@ -140,14 +156,14 @@ impl<'o> Encoding<'o> {
         self.format
     }
 
-    /// Returns how many bytes `out` has.
+    /// Returns how many bytes there are: in `out`, or handed on.
     pub fn len(&self) -> usize {
-        self.out.len()
+        self.out.total_len()
     }
 
-    /// Tells whether `out` is empty.
+    /// Tells whether there is nothing yet.
     pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
+        self.len() == 0
     }
 
     /// Appends a family.
@@ -180,7 +196,7 @@ impl<'o> Encoding<'o> {
 
     /// Makes room for at least so many bytes more, where it is known that they come.
     pub fn reserve(&mut self, len: usize) {
-        self.out.reserve(len);
+        self.out.reserve_for(len);
     }
 
     /// Ends the exposition.
@@ -188,7 +204,7 @@ impl<'o> Encoding<'o> {
     /// # Errors
     ///
     /// As [`encode`].
-    pub fn finish(self) -> Result<(), EncodeError> {
+    pub fn finish(mut self) -> Result<(), EncodeError> {
         if matches!(self.format, Format::OpenMetrics100 { .. }) {
             self.out.extend_from_slice(b"# EOF\n");
         }
@@ -200,7 +216,8 @@ impl<'o> Encoding<'o> {
     /// # Errors
     ///
     /// As [`encode`].
-    pub fn end_without_eof(self) -> Result<(), EncodeError> {
+    pub fn end_without_eof(mut self) -> Result<(), EncodeError> {
+        self.out.rest();
         self.problems.into_result()
     }
 }

@@ -4,12 +4,13 @@ use super::error::{EncodeErrorKind, Problems};
 use super::escape::{Escaping, push_label_name, push_metric_name, push_quoted_text};
 use super::line::LineWriter;
 use super::number::{push_integer, push_python_repr, push_value};
+use super::out::Out;
 use crate::model::{Exemplar, MetricFamily, MetricType, Sample, Timestamp, is_legacy_label_name};
 
 pub(super) fn encode_family<'f>(
     family: &'f MetricFamily,
     lines: &mut LineWriter<'f>,
-    out: &mut Vec<u8>,
+    out: &mut Out<'_>,
     problems: &mut Problems,
 ) {
     push_metadata("# HELP", family, lines, out);
@@ -39,6 +40,7 @@ pub(super) fn encode_family<'f>(
             }
         }
         out.push(b'\n');
+        out.part();
     }
 }
 

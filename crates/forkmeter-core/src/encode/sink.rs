@@ -1,6 +1,7 @@
 //! Sample lines whose starts are kept: copied in blocks into a buffer, the number behind them.
 
 use super::number::{NUMBER_ROOM, write_number};
+use super::out::Out;
 
 /// How many bytes are gathered before they are appended to the exposition.
 const BUFFER_LEN: usize = 16 * 1024;
@@ -16,14 +17,14 @@ const MAX_BUFFERED_LEN: usize = BUFFER_LEN / 4;
 
 /// Appends sample lines to an exposition.
 #[derive(Debug)]
-pub(super) struct LineSink<'o> {
-    out: &'o mut Vec<u8>,
+pub(super) struct LineSink<'a, 'o> {
+    out: &'a mut Out<'o>,
     buffer: Box<[u8]>,
     len: usize,
 }
 
-impl<'o> LineSink<'o> {
-    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+impl<'a, 'o> LineSink<'a, 'o> {
+    pub(super) fn new(out: &'a mut Out<'o>) -> Self {
         Self {
             out,
             buffer: vec![0; BUFFER_LEN].into(),
@@ -70,10 +71,11 @@ impl<'o> LineSink<'o> {
     fn flush(&mut self) {
         self.out.extend_from_slice(&self.buffer[..self.len]);
         self.len = 0;
+        self.out.part();
     }
 }
 
-impl Drop for LineSink<'_> {
+impl Drop for LineSink<'_, '_> {
     fn drop(&mut self) {
         self.flush();
     }

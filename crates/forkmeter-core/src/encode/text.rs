@@ -4,6 +4,7 @@ use super::error::{EncodeErrorKind, Problems};
 use super::escape::{Escaping, push_help_text, push_metric_name};
 use super::line::LineWriter;
 use super::number::{push_integer, push_value};
+use super::out::Out;
 use crate::model::{MetricFamily, MetricType, Sample, Timestamp};
 
 /// Samples that only OpenMetrics knows stand in gauge families of their own, after the family and in this order.
@@ -12,7 +13,7 @@ const OPENMETRICS_ONLY: [&str; 3] = ["_created", "_gcount", "_gsum"];
 pub(super) fn encode_family<'f>(
     family: &'f MetricFamily,
     lines: &mut LineWriter<'f>,
-    out: &mut Vec<u8>,
+    out: &mut Out<'_>,
     problems: &mut Problems,
 ) {
     let (suffix, kind) = match family.kind {
@@ -37,6 +38,7 @@ pub(super) fn encode_family<'f>(
             Some(index) => is_present[index] = true,
             None => push_sample(family, sample, lines, out, problems),
         }
+        out.part();
     }
     for (index, suffix) in OPENMETRICS_ONLY.iter().enumerate() {
         if !is_present[index] {
@@ -46,6 +48,7 @@ pub(super) fn encode_family<'f>(
         for sample in &family.samples {
             if family_of_its_own(family, sample) == Some(index) {
                 push_sample(family, sample, lines, out, problems);
+                out.part();
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forkmeter_core::encode::{Escaping, Format, encode};
+use forkmeter_core::encode::{Encoding, Escaping, Format, encode};
 use forkmeter_core::registry::{Collector, Gather, Registry};
 use forkmeter_core::store::{HeapStore, SeriesTable, Store};
 use forkmeter_core::{
@@ -285,5 +285,42 @@ fn a_table_writes_any_family_that_it_is_asked_for() {
                 format!("before\n{}", String::from_utf8_lossy(&expected))
             );
         }
+    }
+}
+
+#[test]
+fn an_exposition_in_parts_is_the_same_and_no_part_is_long() {
+    const MAX_PART_LEN: usize = 65 * 1024 + 16 * 1024;
+    let table = SeriesTable::new(1, 1);
+    for number in 0..20_000_u32 {
+        table.intern(&[&number.to_string()], 1.5);
+    }
+    let descriptor = Arc::new(crate::store_suite::descriptor(
+        "requests",
+        MetricType::Counter,
+        &["l"],
+    ));
+    let family = table.family(&descriptor, true);
+    for format in formats() {
+        let mut expected = Vec::new();
+        encode([&family, &family], format, &mut expected).unwrap();
+        let mut lens = Vec::new();
+        let mut text = Vec::new();
+        let mut hand_on = |part: &[u8]| {
+            lens.push(part.len());
+            text.extend_from_slice(part);
+        };
+        let mut buffer = Vec::new();
+        let mut encoding = Encoding::in_parts(format, &mut buffer, &mut hand_on);
+        encoding.family(&family);
+        table.encode_into(&descriptor, true, &mut encoding);
+        assert!(encoding.len() > 1_000_000 && !encoding.is_empty());
+        encoding.finish().unwrap();
+        assert!(buffer.is_empty() && buffer.capacity() < 4 * MAX_PART_LEN);
+        assert!(text == expected, "{format:?}");
+        assert!(
+            lens.iter().all(|len| *len <= MAX_PART_LEN),
+            "{format:?}: {lens:?}"
+        );
     }
 }
