@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::call;
 use crate::names::names;
+use crate::{call, quick};
 
 static PLAIN: OnceLock<Plain> = OnceLock::new();
 
@@ -35,6 +35,9 @@ pub(crate) fn know_plain(
 ) -> PyResult<()> {
     let value_class = values.as_any().get_item(&names().value_class)?.unbind();
     let clock = clocks.as_any().get_item(&names().time)?.unbind();
+    for class in classes.bind(values.py()) {
+        quick::own_methods(class.cast::<PyType>()?)?;
+    }
     // Known already: the module is being loaded again.
     let _ = PLAIN.set(Plain {
         values: values.unbind(),
