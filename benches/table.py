@@ -54,13 +54,16 @@ class Row:
         return self.ratio >= self.asked
 
     def verdict(self) -> str:
-        """Returns "reached", or the floor that stands in the way."""
+        """Returns "reached", or what doing nothing takes: the floor, unless ours is below it already."""
         if self.is_reached:
             return "reached"
         if self.floor is None:
             return "not reached"
         most = statistics.median(self.theirs) / self.floor
-        return f"not reached; floor: {self.floor_case} takes {figure([self.floor], self.unit)}, {most:.1f}x at most"
+        nothing = f"{self.floor_case} takes {figure([self.floor], self.unit)}"
+        if self.floor > statistics.median(self.ours):
+            return f"not reached; {nothing}, which would be {most:.1f}x"
+        return f"not reached; floor: {nothing}, {most:.1f}x at most"
 
 
 def emit(row: Row) -> None:

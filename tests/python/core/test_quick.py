@@ -213,6 +213,17 @@ def test_what_hangs_on_a_timer_goes_with_it() -> None:
     assert kept_dict == {}
     del timer
     assert weak() is None
+
+    class Own(dict):  # type: ignore[type-arg]
+        pass
+
+    own: Any = Own()
+    weak = weakref.ref(own)
+    timer = metric.time()
+    timer.__dict__ = own
+    del own, timer
+    assert weak() is None
+    assert type(metric.time().__dict__) is dict
     timers = [metric.time() for _ in range(100)]
     assert len({id(timer) for timer in timers}) == 100
     assert not any(hasattr(timer, "note") for timer in timers)
