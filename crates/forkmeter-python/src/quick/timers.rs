@@ -112,7 +112,9 @@ fn keep(py: Python<'_>, object: *mut PyObject) -> Option<()> {
         // SAFETY: a dict that the object holds.
         let dict = unsafe { Borrowed::from_ptr(py, dict) };
         // One of a class of somebody's own is an object of its own.
-        let is_bare = dict.cast_exact::<PyDict>().is_ok_and(|dict| dict.is_empty());
+        let is_bare = dict
+            .cast_exact::<PyDict>()
+            .is_ok_and(|dict| dict.is_empty());
         // SAFETY: as above.
         if !is_bare || unsafe { ffi::Py_REFCNT(dict.as_ptr()) } > 1 {
             return None;
