@@ -81,14 +81,11 @@ impl Parent {
         metric: &Bound<'py, NativeMetric>,
         values: &[Bound<'py, PyAny>],
     ) -> Option<Bound<'py, PyAny>> {
-        let py = metric.py();
         if values.len() != self.label_count {
             return None;
         }
         let hash = children::hash(values)?;
-        let found = self
-            .children
-            .with(py, |children| children.find(py, hash, values));
+        let found = self.object(hash, values);
         found.or_else(|| self.make_child(metric, hash, values))
     }
 
@@ -137,8 +134,7 @@ impl Parent {
         let Some(hash) = children::hash(key.as_slice()) else {
             return Ok(None);
         };
-        let find = |children: &mut Children| children.find(py, hash, key.as_slice());
-        if let Some(child) = self.children.with(py, find) {
+        if let Some(child) = self.object(hash, key.as_slice()) {
             return Ok(Some(child));
         }
         if !self.has_series(key) {
@@ -243,17 +239,21 @@ impl Parent {
 
     /// Tells whether somebody holds the child of a key.
     pub(super) fn is_held(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        let py = key.py();
         let exact = exact(key)?;
-        let Some(hash) = children::hash(exact.as_slice()) else {
-            return Ok(false);
-        };
-        let find = |children: &mut Children| children.find(py, hash, exact.as_slice());
-        let child = self.children.with(py, find);
+        let hash = children::hash(exact.as_slice());
+        let child = hash.and_then(|hash| self.object(hash, exact.as_slice()));
         Ok(
             child.is_some_and(|child| objects::reference_count(&child) > OWN_REFERENCES)
-                || self.others.bind(py).contains(key)?,
+                || self.others.bind(key.py()).contains(key)?,
         )
+    }
+
+    /// Returns the object that stands for the series of label values with this hash, if there is one.
+    #[inline]
+    fn object<'py>(&self, hash: u64, values: &[Bound<'py, PyAny>]) -> Option<Bound<'py, PyAny>> {
+        let py = values.first()?.py();
+        let find = |children: &mut Children| children.find(py, hash, values);
+        self.children.with(py, find)
     }
 
     /// Returns the family, where all that it exposes is in it.
