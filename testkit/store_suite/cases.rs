@@ -158,6 +158,81 @@ pub(crate) fn a_removed_series_starts_again_from_zero(store: &Arc<dyn Store>) {
     }
 }
 
+pub(crate) fn handles_of_an_expired_series_count_on(store: &Arc<dyn Store>) {
+    use MetricType::{Counter, Gauge, Histogram, Summary};
+    for kind in [Counter, Gauge, Histogram, Summary] {
+        let name = format!("expired_{kind}");
+        let descriptor = Arc::new(descriptor(&name, kind, &["l"]));
+        let values = |name: &str| -> f64 {
+            let samples = samples(store, name);
+            samples.iter().map(|(_, value)| value).sum()
+        };
+        let held = store.intern(&descriptor, &["v"]);
+        store.intern(&descriptor, &["other"]);
+        assert!(store.remove(&descriptor, &["other"]), "{kind}");
+        held.add(0, 5.0);
+        assert!(store.expire(&descriptor, &["v"]), "{kind}");
+        assert!(!store.expire(&descriptor, &["v"]), "{kind}: expired twice");
+        for _ in 0..2 {
+            assert_eq!(samples(store, &name), [], "{kind}");
+            assert!(store.series(&descriptor).is_empty(), "{kind}");
+        }
+        assert_eq!(held.get(0), 0.0, "{kind}");
+        held.add(0, 1.0);
+        assert_eq!(values(&name), 1.0, "{kind}");
+        assert_eq!(store.series(&descriptor).len(), 1, "{kind}");
+        let again = store.intern(&descriptor, &["v"]);
+        again.add(0, 2.0);
+        assert_eq!((held.get(0), again.get(0)), (3.0, 3.0), "{kind}");
+        assert_eq!(values(&name), 3.0, "{kind}");
+        // Asked for before anybody counts.
+        assert!(store.expire(&descriptor, &["v"]), "{kind}");
+        let third = store.intern(&descriptor, &["v"]);
+        assert!(!samples(store, &name).is_empty(), "{kind}");
+        held.add(0, 1.0);
+        third.add(0, 1.0);
+        assert_eq!((held.get(0), third.get(0)), (2.0, 2.0), "{kind}");
+        assert_eq!(values(&name), 2.0, "{kind}");
+        // Removed for good after it expired.
+        assert!(store.expire(&descriptor, &["v"]), "{kind}");
+        assert!(!store.remove(&descriptor, &["v"]), "{kind}");
+        third.add(0, 1.0);
+        assert_eq!(store.intern(&descriptor, &["v"]).get(0), 0.0, "{kind}");
+    }
+}
+
+pub(crate) fn a_gauge_that_expired_is_there_again_once_it_is_set_to_zero(store: &Arc<dyn Store>) {
+    let descriptor = Arc::new(descriptor("zero", MetricType::Gauge, &["l"]));
+    let held = store.intern(&descriptor, &["v"]);
+    assert!(store.expire(&descriptor, &["v"]));
+    assert_eq!(samples(store, "zero"), []);
+    held.set(0, 0.0);
+    let expected = exposed(&[("zero{l=v}", 0.0)]);
+    assert_eq!(samples(store, "zero"), expected);
+    assert!(store.expire(&descriptor, &["v"]));
+    // Nobody holds it.
+    drop(held);
+    assert_eq!(samples(store, "zero"), []);
+    assert_eq!(store.intern(&descriptor, &["v"]).get(0), 0.0);
+    assert_eq!(samples(store, "zero"), expected);
+}
+
+pub(crate) fn states_that_expired_are_there_again_once_one_is_set(store: &Arc<dyn Store>) {
+    let descriptor = Arc::new(descriptor("state", MetricType::StateSet, &["l"]));
+    let held = store.intern(&descriptor, &["v"]);
+    for state in [0.0, 1.0] {
+        held.set(0, 1.0);
+        assert!(store.expire(&descriptor, &["v"]));
+        assert_eq!(samples(store, "state"), []);
+        held.set(0, state);
+        let expected = [
+            ("state{l=v,state=down}", state),
+            ("state{l=v,state=up}", 1.0 - state),
+        ];
+        assert_eq!(sorted_samples(store, "state"), exposed(&expected));
+    }
+}
+
 pub(crate) fn removing_one_series_leaves_the_others(store: &Arc<dyn Store>) {
     let descriptor = Arc::new(descriptor("others", MetricType::Counter, &["l"]));
     for label in ["a", "b", "c"] {

@@ -198,9 +198,9 @@ impl<M: Metric, S> Builder<M, S> {
     /// not called.
     ///
     /// A series is idle while its values stay what they are. It is removed by the first collection that finds it so
-    /// for long enough, at its third look at the earliest, and is not in its result. Asked for again, it starts from
-    /// zero; a handle that is held counts nowhere any more, as after [`Family::remove`], so programs ask for the
-    /// series each time. Series without labels stay.
+    /// for long enough, at its third look at the earliest, and is not in its result. Counted in again, also through a
+    /// handle that was held meanwhile, it is there again and starts from zero. Series without labels stay, and so does
+    /// the one for what has no room.
     pub fn idle_expiry(mut self, after: Duration) -> Self {
         self.bounds.idle_seconds = Some(after.as_secs_f64());
         self

@@ -397,6 +397,17 @@ impl<M: Metric> FamilyCore<M> {
     }
 
     fn remove(&self, label_values: &[&str]) -> bool {
+        self.take_out(label_values, |store, all| {
+            store.remove(&self.descriptor, all)
+        })
+    }
+
+    /// Forgets a series and has the store take it out, with no lookup in between.
+    fn take_out(
+        &self,
+        label_values: &[&str],
+        from_store: impl FnOnce(&dyn Store, &[&str]) -> bool,
+    ) -> bool {
         let hash = self.hash(label_values.iter());
         let _section = fork::enter();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -404,7 +415,16 @@ impl<M: Metric> FamilyCore<M> {
         if let Ok(found) = known.find_entry(hash, |known| known.is(label_values)) {
             found.remove();
         }
-        self.with_all_values(label_values, |all| self.store.remove(&self.descriptor, all))
+        self.with_all_values(label_values, |all| from_store(&*self.store, all))
+    }
+
+    /// As [`FamilyCore::remove`], for a series that is idle: who holds a handle of it counts on.
+    fn expire(&self, label_values: &[&str]) -> bool {
+        // What has no room is counted there for as long as the family lives.
+        label_values.first() != Some(&OVERFLOW_LABEL_VALUE)
+            && self.take_out(label_values, |store, all| {
+                store.expire(&self.descriptor, all)
+            })
     }
 
     fn remove_by_labels(&self, labels: &[(&str, &str)]) -> Result<usize> {
@@ -442,7 +462,7 @@ impl<M: Metric> FamilyCore<M> {
         let own = self.label_count();
         let removed = idle.into_iter().filter(|values| {
             let own_values: Vec<&str> = values[..own].iter().map(|value| &**value).collect();
-            values[own..] == *self.const_values && self.remove(&own_values)
+            values[own..] == *self.const_values && self.expire(&own_values)
         });
         removed.collect()
     }

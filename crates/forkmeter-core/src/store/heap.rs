@@ -129,6 +129,12 @@ impl Store for HeapStore {
         self.change(descriptor, |family| family.remove(label_values))
     }
 
+    fn expire(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
+        self.change(descriptor, |family| {
+            family.expire(label_values, (self.clock)())
+        })
+    }
+
     fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
         let mut all = Vec::new();
         self.change(descriptor, |family| {
@@ -251,6 +257,15 @@ impl HeapFamily {
         let was_there = tables.any(|table| table.remove(label_values));
         self.overflows -= usize::from(was_there && is_overflow(label_values));
         was_there
+    }
+
+    fn expire(&mut self, label_values: &[&str], now_seconds: f64) -> bool {
+        // How many series are for what has no room is known here only, so these stay.
+        let mut tables = self.tables.iter();
+        !is_overflow(label_values)
+            && tables.any(|table| {
+                table.label_count() == label_values.len() && table.expire(label_values, now_seconds)
+            })
     }
 
     fn expose(&self, created_samples: bool) -> MetricFamily {

@@ -78,6 +78,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// it is interned again.
     fn remove(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool;
 
+    /// As [`Store::remove`], for a series in which nobody counted for long: handles that this process got before count on.
+    /// What is counted through them makes the series anew, from zero, for everybody.
+    ///
+    /// Series of [`OVERFLOW_LABEL_VALUE`] may stay.
+    fn expire(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool;
+
     /// Returns the label values of the series of a family that this store knows, in creation order.
     fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>>;
 

@@ -191,6 +191,10 @@ impl Store for Shared {
         self.0.remove(descriptor, label_values)
     }
 
+    fn expire(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
+        self.0.expire(descriptor, label_values)
+    }
+
     fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
         self.0.series(descriptor)
     }

@@ -136,7 +136,7 @@ impl State {
     }
 
     /// Returns how many series of a family this process made, the one for what has no room not counted.
-    fn series_of_own(&self, descriptor: &Arc<Descriptor>) -> usize {
+    fn series_of_own(&mut self, descriptor: &Arc<Descriptor>) -> usize {
         let own = self.series(descriptor);
         let is_overflow = |values: &[Arc<str>]| {
             let first = values.first();

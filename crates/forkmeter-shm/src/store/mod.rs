@@ -225,6 +225,13 @@ impl Store for ShmStore {
             .remove(&self.shared.options, descriptor, label_values)
     }
 
+    fn expire(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> bool {
+        let _section = fork::enter();
+        self.shared
+            .lock()
+            .expire(&self.shared.options, descriptor, label_values)
+    }
+
     fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
         let _section = fork::enter();
         self.shared.lock().series(descriptor)

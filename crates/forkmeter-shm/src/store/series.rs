@@ -2,11 +2,12 @@
 
 mod cells;
 mod counting;
+mod expired;
 mod marks;
 mod moving;
 mod values;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
 use self::cells::{Cell, Cells};
 pub(super) use self::counting::InMemory;
+use self::expired::Presence;
 use self::marks::is_removed;
 pub(super) use self::marks::{is_alive, mark_removed, reset_place};
 pub(super) use self::values::Values;
@@ -42,7 +44,7 @@ pub(super) struct Series {
     /// Of `values`, for the table of the family.
     pub(super) hash: u32,
     kind: Kind,
-    is_removed: AtomicBool,
+    presence: AtomicU8,
     is_kept: AtomicBool,
     /// Whether the segment of the cells was sealed, so that they are looked up anew before they are counted in.
     is_left: AtomicBool,
@@ -123,7 +125,7 @@ impl Series {
             epoch: AtomicU64::new(process::epoch()),
             cells: Cells::new(descriptor.slot_count()),
             kept_created_bits: AtomicU64::new((store.options.clock)().to_bits()),
-            is_removed: AtomicBool::new(false),
+            presence: AtomicU8::new(Presence::There as u8),
             is_kept: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             extra: Mutex::default(),
@@ -182,22 +184,32 @@ impl Series {
         };
         let extra = self.extra();
         let left = extra.left().iter().filter(|left| left.index == index);
-        take(&self.cells[index].kept) + left.map(|left| take(left.cell)).sum::<f64>()
+        let value = take(&self.cells[index].kept) + left.map(|left| take(left.cell)).sum::<f64>();
+        // That nothing was counted in memory is not a value of an expired series.
+        if value == 0.0 && self.is_expired() {
+            0.0
+        } else {
+            value
+        }
     }
 
     /// Forgets what memory holds: it is the parent's, or belongs to another directory.
     pub(super) fn forget_kept(&self) {
+        let nothing = self.nothing();
         for cell in &*self.cells {
             // ORDERING: a lone value.
-            cell.kept.store(0, Ordering::Relaxed);
+            cell.kept.store(nothing, Ordering::Relaxed);
         }
     }
 
     /// Tells whether memory holds anything.
     pub(super) fn has_kept(&self) -> bool {
+        let nothing = self.nothing();
         // ORDERING: lone values.
-        let mut cells = self.cells.iter();
-        cells.any(|cell| cell.kept.load(Ordering::Relaxed) != 0)
+        let kept = |cell: &Cell| cell.kept.load(Ordering::Relaxed);
+        self.cells
+            .iter()
+            .any(|cell| ![0, nothing].contains(&kept(cell)))
     }
 
     /// Tells whether the series has to be looked up anew because its segment was sealed.
@@ -279,11 +291,6 @@ impl Series {
     pub(super) fn kept_created_seconds(&self) -> f64 {
         // ORDERING: a lone value.
         f64::from_bits(self.kept_created_bits.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn is_removed(&self) -> bool {
-        // ORDERING: read under the store's lock only.
-        self.is_removed.load(Ordering::Relaxed)
     }
 
     /// Remembers that the cells are those of now.

@@ -3,6 +3,7 @@
 mod family;
 mod follow;
 mod leave;
+mod removal;
 mod repair;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use forkmeter_core::store::{Clock, Slots};
-use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
+use forkmeter_core::{Descriptor, Exemplar, LabelSet};
 use hashbrown::DefaultHashBuilder;
 
 use self::family::Family;
@@ -20,7 +21,7 @@ use super::hints::Looks;
 use super::limit::Shares;
 use super::series::{Series, Values};
 use super::{Options, Shared};
-use crate::directory::{DRAIN, Deleted, OpenDirectory, Rewritten, is_shared};
+use crate::directory::{DRAIN, Deleted, OpenDirectory, Rewritten};
 use crate::segment::Found;
 use crate::{map, process};
 
@@ -201,7 +202,7 @@ impl State {
         let hash = self.hash(&values);
         let family = self.family(descriptor);
         if let Some(series) = family.get(&values, hash).cloned() {
-            if !series.is_published() || series.is_left() {
+            if family.bring_back(&series) || !series.is_published() || series.is_left() {
                 self.publish_or_keep(&series);
             }
             return series;
@@ -218,7 +219,8 @@ impl State {
         self.open.as_mut()
     }
 
-    pub(super) fn series(&self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+    pub(super) fn series(&mut self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+        self.look_at_expired();
         let family = self
             .by_name
             .get(&descriptor.name)
@@ -228,49 +230,6 @@ impl State {
             .iter()
             .map(|series| series.label_values().map(Arc::from).collect())
             .collect()
-    }
-
-    pub(super) fn remove(
-        &mut self,
-        options: &Options,
-        descriptor: &Arc<Descriptor>,
-        label_values: &[&str],
-    ) -> bool {
-        self.follow(options);
-        self.shares.forget(&descriptor.name);
-        let values = Values::pack(label_values);
-        let hash = self.hash(&values);
-        let labels = descriptor.labels(label_values);
-        let family = self.family(descriptor);
-        let known = family.remove(&values, hash);
-        let mut was_there = known.is_some();
-        if let Some(series) = &known {
-            self.unpublished.retain(|other| !Arc::ptr_eq(other, series));
-            self.draining
-                .retain(|(other, _)| !Arc::ptr_eq(other, series));
-            series.remove();
-        }
-        let Some(open) = self.open.as_mut() else {
-            return was_there;
-        };
-        let now = (options.clock)();
-        let removed = match descriptor.kind {
-            MetricType::Info => open.set_info(&descriptor.name, &labels, None),
-            _ if is_shared(descriptor) || descriptor.kind == MetricType::StateSet => {
-                // A series that only other workers counted is removed in the file all the same.
-                let mut slots = Vec::new();
-                let visited = open.visit_places(descriptor, &labels, &mut |place| {
-                    was_there |= super::series::mark_removed(place, now);
-                    slots.extend(place.slots.iter().map(Found::id));
-                });
-                visited.and_then(|()| open.clear_exemplars(descriptor, &slots))
-            }
-            _ => open
-                .remove_gauge(descriptor, &labels)
-                .map(|removed| was_there |= removed),
-        };
-        self.note(removed);
-        was_there
     }
 
     pub(super) fn set_info(&mut self, series: &Arc<Series>, facts: LabelSet) {
@@ -345,6 +304,7 @@ impl State {
     /// Follows forks and changes of the directory, publishes what is kept, and repairs deleted files.
     pub(super) fn refresh(&mut self, options: &Options) {
         self.follow(options);
+        self.look_at_expired();
         self.take_late_counts();
         self.repair();
         self.retry();
@@ -365,8 +325,9 @@ impl State {
         self.former.retain(|series| series.strong_count() > 0);
         let former = self.former.iter().filter_map(Weak::upgrade);
         let former = former.filter(|series| !series.is_removed());
-        let orders = self.families.iter().flat_map(Family::order);
-        orders.cloned().chain(former).collect()
+        let families = self.families.iter();
+        let known = families.flat_map(|family| family.order().iter().chain(family.expired()));
+        known.cloned().chain(former).collect()
     }
 
     fn family(&mut self, descriptor: &Arc<Descriptor>) -> &mut Family {
@@ -384,8 +345,8 @@ impl State {
             // Registered anew with other metadata: the old handles keep their own descriptor.
             let before = std::mem::replace(&mut self.families[index], Family::new(descriptor));
             self.former.retain(|series| series.strong_count() > 0);
-            self.former
-                .extend(before.order().iter().map(Arc::downgrade));
+            let before = before.order().iter().chain(before.expired());
+            self.former.extend(before.map(Arc::downgrade));
             self.undeclared = true;
         }
         &mut self.families[index]

@@ -7,4 +7,5 @@
 )]
 #![allow(clippy::float_cmp, reason = "values are exact")]
 
+mod expiry;
 mod process;

@@ -37,7 +37,7 @@ impl SeriesTable {
             return;
         }
         let _section = fork::enter();
-        let series = self.read();
+        let series = self.read_current();
         let mut rendered = self.rendered.lock().unwrap_or_else(|poisoned| {
             // What was rendered in part cannot be gone on with.
             let mut rendered = poisoned.into_inner();

@@ -3,6 +3,7 @@
 //! Used by the heap store and by bindings that keep a family's values themselves. Knows label values, cells and created
 //! times, and nothing of names and types: those are the caller's descriptor.
 
+mod expired;
 mod exposed;
 mod extras;
 mod handle;
@@ -81,6 +82,8 @@ struct Series {
     text: LabelText,
     by_label_values: HashTable<u32>,
     order: Order,
+    /// Series that expired while somebody held them: to be found by their label values, and not in the order.
+    expired: Vec<u32>,
 }
 
 impl SeriesTable {
@@ -95,6 +98,7 @@ impl SeriesTable {
                 text: LabelText::new(label_count),
                 by_label_values: HashTable::new(),
                 order: Order::default(),
+                expired: Vec::new(),
             }),
             free: Mutex::default(),
             extras: ExtrasMap::default(),
@@ -115,7 +119,7 @@ impl SeriesTable {
     /// Returns the number of series.
     pub fn len(&self) -> usize {
         let _section = fork::enter();
-        self.read().order.len()
+        self.read_current().order.len()
     }
 
     /// Tells whether there is no series.
@@ -131,6 +135,7 @@ impl SeriesTable {
         let _section = fork::enter();
         let mut series = self.write();
         if let Some(id) = series.find(hash, label_values) {
+            series.bring_back(id);
             return self.hold(&series, id);
         }
         let id = self.free_row().unwrap_or_else(|| series.rows.grow());
@@ -153,9 +158,9 @@ impl SeriesTable {
     pub fn find(self: &Arc<Self>, label_values: &[&str]) -> Option<SeriesHandle> {
         let hash = self.hash(label_values.iter().copied());
         let _section = fork::enter();
-        let series = self.read();
+        let series = self.read_current();
         let id = series.find(hash, label_values)?;
-        Some(self.hold(&series, id))
+        (!series.is_expired(id)).then(|| self.hold(&series, id))
     }
 
     /// Returns the series of a number, if it is in the table.
@@ -184,8 +189,9 @@ impl SeriesTable {
             return false;
         };
         let (id, _) = entry.remove();
-        self.remove_from_order(&mut series, id);
-        true
+        let was_there = !series.take_expired(id);
+        self.remove_row(&mut series, id, was_there);
+        was_there
     }
 
     /// Removes the series for which `is_removed` says so, and returns how many; in the time that one walk takes.
@@ -197,6 +203,7 @@ impl SeriesTable {
     ) -> usize {
         let _section = fork::enter();
         let mut series = self.write();
+        self.look_at_expired(&mut series);
         let ids = series.order.iter();
         let removed: Vec<u32> = ids
             .filter(|id| is_removed(SeriesId(*id), series.text.values(*id)))
@@ -211,7 +218,7 @@ impl SeriesTable {
             if let Ok(entry) = by_label_values.find_entry(hash, |other| other == id) {
                 entry.remove();
             }
-            self.remove_from_order(&mut series, *id);
+            self.remove_row(&mut series, *id, true);
         }
         removed.len()
     }
@@ -222,7 +229,7 @@ impl SeriesTable {
     /// remove series or ask a handle for its label values, and must not wait.
     pub fn for_each(&self, mut f: impl FnMut(SeriesEntry<'_>)) {
         let _section = fork::enter();
-        let series = self.read();
+        let series = self.read_current();
         for id in series.order.iter() {
             f(self.entry(&series, id));
         }
@@ -239,8 +246,11 @@ impl SeriesTable {
         }
     }
 
-    fn remove_from_order(&self, series: &mut Series, id: u32) {
-        series.order.remove(id);
+    /// Lets go of the row of a series that is not found by its label values any more.
+    fn remove_row(&self, series: &mut Series, id: u32, is_in_order: bool) {
+        if is_in_order {
+            series.order.remove(id);
+        }
         self.extras.forget(id);
         let (cells, row) = series.rows.row(id);
         if row.remove(cells) {

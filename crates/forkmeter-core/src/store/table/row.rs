@@ -10,6 +10,12 @@ const FIRST_SLOT: usize = 2;
 
 /// Is set in the holders' count once the series was removed.
 const REMOVED: u64 = 1 << 63;
+/// Is set in the holders' count while the series is expired.
+const EXPIRED: u64 = 1 << 62;
+
+/// The bits of minus zero, which stand in the slots of a series that expired: adding and setting make another number of
+/// them, and so does who sets a gauge to zero.
+const NOT_COUNTED: u64 = 1 << 63;
 
 /// The rows of a slab double up to this many, so that few series take little and many waste little.
 const MAX_SLAB_ROWS_LOG2: u32 = 10;
@@ -75,6 +81,45 @@ impl Row {
     pub(super) fn remove(self, cells: &[AtomicU64]) -> bool {
         // ORDERING: as in `release`.
         cells[self.first + HOLDERS].fetch_or(REMOVED, Ordering::AcqRel) == 0
+    }
+
+    /// Tells whether anybody holds the row.
+    pub(super) fn is_held(self, cells: &[AtomicU64]) -> bool {
+        // ORDERING: what was counted by whoever let go of it is seen; see `release`.
+        cells[self.first + HOLDERS].load(Ordering::Acquire) & !(REMOVED | EXPIRED) != 0
+    }
+
+    /// Marks the series as expired, with a zero in every slot that tells whether somebody counts.
+    pub(super) fn expire(self, cells: &[AtomicU64]) {
+        for slot in self.slots(cells) {
+            // ORDERING: lone values.
+            slot.store(NOT_COUNTED, Ordering::Relaxed);
+        }
+        // ORDERING: read and written under the table's lock only.
+        cells[self.first + HOLDERS].fetch_or(EXPIRED, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_expired(self, cells: &[AtomicU64]) -> bool {
+        // ORDERING: as in `expire`.
+        cells[self.first + HOLDERS].load(Ordering::Relaxed) & EXPIRED != 0
+    }
+
+    /// Tells whether anybody counted since the row expired.
+    pub(super) fn is_counted(self, cells: &[AtomicU64]) -> bool {
+        let mut slots = self.slots(cells).iter();
+        // ORDERING: lone values.
+        slots.any(|slot| slot.load(Ordering::Relaxed) != NOT_COUNTED)
+    }
+
+    /// Takes the mark away, and makes plain zeros of the slots in which nobody counted.
+    pub(super) fn bring_back(self, cells: &[AtomicU64]) {
+        // ORDERING: as in `expire`.
+        cells[self.first + HOLDERS].fetch_and(!EXPIRED, Ordering::Relaxed);
+        for slot in self.slots(cells) {
+            // ORDERING: lone values. Where it fails somebody counted.
+            let relaxed = Ordering::Relaxed;
+            let _ = slot.compare_exchange(NOT_COUNTED, 0, relaxed, relaxed);
+        }
     }
 
     pub(super) fn is_removed(self, cells: &[AtomicU64]) -> bool {

@@ -87,9 +87,13 @@ impl Series {
     /// Sets a state, which another worker may have moved to a new file.
     fn set_state(&self, index: usize, value: f64) {
         for _ in 0..MAX_LOOKS {
+            let cell = self.cell(index);
             // ORDERING: a lone value.
-            let before = self.cell(index).swap(value.to_bits(), Ordering::Relaxed);
+            let before = cell.swap(value.to_bits(), Ordering::Relaxed);
             if before != layout::MOVED_GAUGE_BITS {
+                if value == 0.0 {
+                    self.bring_back_state(index, cell);
+                }
                 break;
             }
             if !self.look_for_move() {
@@ -98,6 +102,17 @@ impl Series {
                 late.store(value.to_bits(), Ordering::Relaxed);
                 break;
             }
+        }
+    }
+
+    /// Takes the mark of a removed series away, which the first state does not outweigh.
+    fn bring_back_state(&self, index: usize, changed: &AtomicU64) {
+        if let Some(cell) = self.cells[index].place.get()
+            && std::ptr::eq(cell, changed)
+        {
+            // ORDERING: a lone value.
+            let created = f64::from_bits(timestamp_of(cell).load(Ordering::Relaxed));
+            timestamp_of(cell).store(created.abs().to_bits(), Ordering::Relaxed);
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use forkmeter_core::store::{Slots as _, add_to_cell};
 
+use super::expired::Presence;
 use super::marks::{add_to_gauge, mark_slot_removed};
 use super::{Cell, Extra, Kind, Left, Rare, Series};
 use crate::directory::{DRAIN, Place};
@@ -17,7 +18,7 @@ impl Series {
     /// Points the handle to where the series stands now, and moves there what memory holds.
     pub(in crate::store) fn publish(&self, place: &Place) {
         // ORDERING: read and written under the store's lock only.
-        let is_asked_for = !self.is_left.swap(false, Ordering::Relaxed);
+        let is_asked_for = !self.is_left.swap(false, Ordering::Relaxed) && !self.is_expired();
         self.turn(place);
         if place.slots.iter().all(|found| !found.is_new) {
             if is_asked_for {
@@ -47,6 +48,10 @@ impl Series {
                 continue;
             }
             let value = self.take_kept(index);
+            if value == 0.0 {
+                // That an expired series has nothing in memory is nothing to count.
+                continue;
+            }
             match self.kind {
                 Kind::Shared => add_to_cell(cell, value),
                 Kind::Gauge | Kind::MostRecentGauge => {
@@ -168,12 +173,13 @@ impl Series {
                 ..Rare::default()
             };
         }
+        drop(extra);
+        self.mark_nothing();
     }
 
     /// Points the handle to memory of its own, for ever, and marks its shared slots: the series was removed.
     pub(in crate::store) fn remove(&self) {
-        // ORDERING: read under the store's lock only.
-        self.is_removed.store(true, Ordering::Relaxed);
+        self.set_presence(Presence::Removed);
         let now = self.now();
         for Cell { place, kept } in &*self.cells {
             let before = place.turn(None);

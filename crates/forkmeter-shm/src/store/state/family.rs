@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::path::PathBuf;
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use forkmeter_core::Descriptor;
@@ -17,7 +18,12 @@ pub(super) struct Family {
     pub(super) is_declared_in: Option<PathBuf>,
     index: HashTable<Arc<Series>>,
     order: Vec<Arc<Series>>,
+    /// Those of the index that expired, and are not in the order until somebody counts.
+    expired: Vec<Arc<Series>>,
 }
+
+/// The index's and that of the list of expired series.
+const HANDLES_OF_AN_EXPIRED_SERIES: usize = 2;
 
 impl Family {
     pub(super) fn new(descriptor: &Arc<Descriptor>) -> Self {
@@ -26,6 +32,7 @@ impl Family {
             is_declared_in: None,
             index: HashTable::new(),
             order: Vec::new(),
+            expired: Vec::new(),
         }
     }
 
@@ -48,11 +55,64 @@ impl Family {
         self.order.push(Arc::clone(series));
     }
 
+    /// Returns the series that expired while somebody had a handle of them.
+    pub(super) fn expired(&self) -> &[Arc<Series>] {
+        &self.expired
+    }
+
+    /// Takes a series that was marked as expired out of the order; see [`Family::look_at_expired`].
+    pub(super) fn expire(&mut self, series: Arc<Series>, counted: &mut Vec<Arc<Series>>) {
+        self.order.retain(|other| !Arc::ptr_eq(other, &series));
+        self.keep_if_held(series, counted);
+    }
+
+    /// Puts an expired series into the order again; tells whether it was one.
+    pub(super) fn bring_back(&mut self, series: &Arc<Series>) -> bool {
+        if !series.is_expired() {
+            return false;
+        }
+        series.bring_back();
+        self.expired.retain(|other| !Arc::ptr_eq(other, series));
+        self.order.push(Arc::clone(series));
+        true
+    }
+
+    /// Brings those back that somebody counted in, which are added to `counted`, and forgets those that nobody holds.
+    pub(super) fn look_at_expired(&mut self, counted: &mut Vec<Arc<Series>>) {
+        for series in std::mem::take(&mut self.expired) {
+            self.keep_if_held(series, counted);
+        }
+    }
+
+    fn keep_if_held(&mut self, series: Arc<Series>, counted: &mut Vec<Arc<Series>>) {
+        // Looked at first: who counts and then lets go is heard.
+        let is_held = Arc::strong_count(&series) > HANDLES_OF_AN_EXPIRED_SERIES;
+        // ORDERING: with the release of whoever let go of it.
+        fence(Ordering::Acquire);
+        if series.is_counted() {
+            series.bring_back();
+            self.order.push(Arc::clone(&series));
+            counted.push(series);
+        } else if is_held {
+            self.expired.push(series);
+        } else {
+            let is_it = |other: &Arc<Series>| Arc::ptr_eq(other, &series);
+            if let Ok(known) = self.index.find_entry(spread(series.hash), is_it) {
+                known.remove();
+            }
+        }
+    }
+
     /// Takes the series of these values out.
     pub(super) fn remove(&mut self, values: &Values, hash: u32) -> Option<Arc<Series>> {
         let known = |series: &Arc<Series>| is_of(series, values, hash);
         let (series, _) = self.index.find_entry(spread(hash), known).ok()?.remove();
-        self.order.retain(|other| !Arc::ptr_eq(other, &series));
+        let list = if series.is_expired() {
+            &mut self.expired
+        } else {
+            &mut self.order
+        };
+        list.retain(|other| !Arc::ptr_eq(other, &series));
         Some(series)
     }
 
@@ -60,8 +120,10 @@ impl Family {
     /// two handles of a series, and then while it has one.
     pub(super) fn retain(&mut self, is_wanted: impl Fn(&Arc<Series>) -> bool) -> Vec<Arc<Series>> {
         self.index.retain(|series| is_wanted(series));
-        let gone = self.order.extract_if(.., |series| !is_wanted(series));
-        gone.collect()
+        let unwanted = |series: &mut Arc<Series>| !is_wanted(series);
+        let mut gone: Vec<_> = self.order.extract_if(.., unwanted).collect();
+        gone.extend(self.expired.extract_if(.., unwanted));
+        gone
     }
 }
 
@@ -71,7 +133,8 @@ impl State {
         let values = Values::pack(label_values);
         let hash = self.hash(&values);
         let family = self.by_name.get(&descriptor.name);
-        family.is_some_and(|index| self.families[*index].get(&values, hash).is_some())
+        let known = family.and_then(|index| self.families[*index].get(&values, hash));
+        known.is_some_and(|series| !series.is_expired())
     }
 
     /// Returns the half of a hash of label values that a series remembers.

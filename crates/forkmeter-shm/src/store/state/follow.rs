@@ -65,7 +65,7 @@ impl State {
             self.attach_child(&all);
         }
         for series in &all {
-            if !series.is_published() && !series.is_left() {
+            if !series.is_published() && !series.is_left() && !series.is_expired() {
                 self.publish_or_keep(series);
             }
             // Signal handlers need not wait for its own next look.
@@ -79,6 +79,10 @@ impl State {
     /// along into the first directory.
     fn move_to(&mut self, wanted: Option<PathBuf>) {
         let had_one = self.wanted.is_some();
+        if !had_one {
+            // What was counted in memory comes along.
+            self.look_at_expired();
+        }
         self.moves += 1;
         self.place = wanted
             .as_ref()
@@ -99,7 +103,7 @@ impl State {
                 series.start_over();
             }
             // Labelled series appear in another directory once they are used there.
-            if !had_one || series.is_unlabelled() {
+            if series.is_unlabelled() || !had_one && !series.is_expired() {
                 pending.push(series);
             }
         }
@@ -339,8 +343,9 @@ fn publish(open: &mut OpenDirectory, series: &Arc<Series>) -> io::Result<()> {
         return open.set_info(&descriptor.name, &series.labels(), Some(info));
     }
     let mut created = series.kept_created_seconds();
-    if series.is_left() && is_shared(descriptor) && !is_alive_anywhere(open, series)? {
-        // It was removed by another worker, and stays so until somebody counts.
+    let is_left = series.is_left() && is_shared(descriptor);
+    if series.is_expired() || is_left && !is_alive_anywhere(open, series)? {
+        // It expired, or was removed by another worker, and stays so until somebody counts.
         created = -created;
     }
     let place = open.intern(descriptor, &series.sorted_labels(), created, &mut |index| {
