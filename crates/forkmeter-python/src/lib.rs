@@ -78,7 +78,7 @@ mod _forkmeter {
     #[pymodule_export]
     use super::published::{begin_publishing, collect_published, make_family, publish};
     #[pymodule_export]
-    use super::shared::{refresh, refresh_at_exit, remove_series, status, workers};
+    use super::shared::{expire_series, refresh, refresh_at_exit, remove_series, status, workers};
     #[pymodule_export]
     use super::testing::{begin_part_of_test, reset_on_deletion};
     #[pymodule_export]

@@ -105,13 +105,32 @@ pub(crate) fn refresh_at_exit(py: Python<'_>) -> (u64, Option<String>) {
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
 pub(crate) fn remove_series(metric: &Bound<'_, NativeMetric>, label_values: Vec<String>) {
+    take_out(metric, &label_values, |descriptor, values| {
+        store().remove(descriptor, values)
+    });
+}
+
+/// As `remove_series`, until somebody counts in the series, in whatever worker.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "the signature is PyO3's")]
+pub(crate) fn expire_series(metric: &Bound<'_, NativeMetric>, label_values: Vec<String>) {
+    take_out(metric, &label_values, |descriptor, values| {
+        store().expire(descriptor, values)
+    });
+}
+
+fn take_out(
+    metric: &Bound<'_, NativeMetric>,
+    label_values: &[String],
+    from_store: impl FnOnce(&Arc<Descriptor>, &[&str]) -> bool + Send,
+) {
     let Some(descriptor) = metric.get().descriptor().cloned() else {
         return;
     };
     if mode::is_shared() {
         metric.py().detach(|| {
             let values: Vec<&str> = label_values.iter().map(String::as_str).collect();
-            store().remove(&descriptor, &values);
+            from_store(&descriptor, &values);
         });
     }
 }

@@ -297,7 +297,8 @@ class MetricWrapperBase(NativeMetric):
 
         An idle series is one whose values stay what they are. The first scrape that finds it so for long enough, at its
         third look at the earliest, removes it for all workers. It stays while the program holds its child, as in
-        `child = metric.labels(...)`, in the worker that answers the scrape. Made again, it starts from zero.
+        `child = metric.labels(...)`, in the worker that answers the scrape. Counted in again, it starts from zero. The
+        series for what has no room stays.
 
         Args:
             max_series: The limit; `None` for none.

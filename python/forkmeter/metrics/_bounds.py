@@ -96,9 +96,13 @@ def forget_idle(metric: Any, family: NativeFamily | None = None) -> NativeFamily
             return None
         seen = native[0]
     gone = []
-    for values in watch.look(metric, seen, time.time()):
+    now = time.time()
+    for values in watch.look(metric, seen, now):
         key = tuple(values)
-        if not metric._is_child_held(key):
-            metric._remove(key)
+        # What has no room is counted there for as long as the metric lives.
+        if key[0] != _forkmeter.OVERFLOW_LABEL_VALUE and not metric._is_child_held(key):
+            metric._expire_child(key, now)
+            if metric._is_declared:
+                _forkmeter.expire_series(metric, key)
             gone.append(values)
     return family if family is None or not gone else _forkmeter.without_series(metric, family, gone)

@@ -105,6 +105,79 @@ def test_workers_together_keep_to_a_limit(tmp_path: Path) -> None:
     assert found["forkmeter_series_overflows_total", "visits"] == 380
 
 
+def test_a_child_that_is_fetched_while_its_series_goes_counts_on(shared: bool, registered: list[Any]) -> None:
+    class Fetched(Counter):
+        def _is_child_held(self, key: tuple[str, ...]) -> bool:
+            return not key
+
+    def lines() -> list[str]:
+        text = generate_latest(REGISTRY).decode()
+        return [line for line in text.splitlines() if line.startswith(f"{name}_total")]
+
+    # As above.
+    name = f"fetched_{'shared' if shared else 'lone'}"
+    metric = Fetched(name, "Help.", ["page"]).bound_series(idle_seconds=0)
+    registered.append(metric)
+    child = metric.labels("/")
+    for _ in range(3):
+        child.inc()
+        while lines():
+            pass
+        child.inc()
+        metric.labels("/").inc()
+        assert lines() == [f'{name}_total{{page="/"}} 2.0']
+        assert child._value.get() == 2
+
+
+UNSCRAPED = """
+import sys
+import forkmeter
+visits = forkmeter.Counter("visits", "Help.", ["page"])
+held = visits.labels("held")
+for line in sys.stdin:
+    for number in range(2000):
+        visits.labels(f"{line.strip()}/{number}/{'x' * 100}").inc()
+    print(len(visits._metrics), flush=True)
+held.inc()
+"""
+
+
+def test_a_worker_that_nobody_scrapes_forgets_what_others_removed(tmp_path: Path, registered: list[Any]) -> None:
+    forkmeter.configure(tmp_path / "metrics")
+    try:
+        visits = Counter("visits", "Help.", ["page"]).bound_series(idle_seconds=0)
+        registered.append(visits)
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
+        with subprocess.Popen(
+            [sys.executable, "-c", UNSCRAPED],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        ) as worker:
+            assert worker.stdin
+            assert worker.stdout
+            known = []
+            for round_number in range(12):
+                worker.stdin.write(f"{round_number}\n")
+                known.append(int(worker.stdout.readline()))
+                # Segments are left a second after they were sealed.
+                time.sleep(0.3)
+                for _ in range(4):
+                    generate_latest(REGISTRY)
+                assert visits.label_sets() == []
+            worker.stdin.close()
+            assert worker.wait() == 0
+        assert max(known) <= 16_000, known
+        assert known[-1] <= 16_000, known
+        # A child that was held all the time counts on.
+        assert visits.label_sets() == [{"page": "held"}]
+        assert visits.value("held") == 1
+    finally:
+        forkmeter.configure(None)
+
+
 def test_series_in_which_nobody_counts_go(shared: bool, registered: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])

@@ -296,6 +296,20 @@ impl Known {
     }
 }
 
+/// Takes out what the store has forgotten, before the table would grow.
+fn make_room(known: &mut HashTable<Known>, rehash: impl Fn(&Known) -> u64) -> Vec<Known> {
+    if known.len() < known.capacity() {
+        return Vec::new();
+    }
+    let is_forgotten = |known: &mut Known| known.series.slots.is_forgotten();
+    let forgotten: Vec<_> = known.extract_if(is_forgotten).collect();
+    if forgotten.len() < known.len() {
+        // The next look is to be worth its time, too.
+        known.reserve(known.len(), rehash);
+    }
+    forgotten
+}
+
 impl<M: Metric> FamilyCore<M> {
     fn label_count(&self) -> usize {
         self.descriptor.label_names.len() - self.const_values.len()
@@ -380,7 +394,11 @@ impl<M: Metric> FamilyCore<M> {
             label_values,
             series,
         };
+        let forgotten = make_room(&mut known, rehash);
         known.insert_unique(hash, new, rehash);
+        drop(known);
+        // Not before here, since dropping slots runs the code of a store.
+        drop(forgotten);
         held
     }
 

@@ -155,6 +155,12 @@ pub trait Slots: fmt::Debug + Send + Sync {
 
     /// Sets every slot to zero and the created time to now.
     fn reset(&self);
+
+    /// Tells whether the store has forgotten the series, since another worker removed it. What is counted here is exposed
+    /// all the same, and so is what is counted in the slots that the store hands out for the same label values.
+    fn is_forgotten(&self) -> bool {
+        false
+    }
 }
 
 /// Holds what a collection found: families in a deterministic order, and what went wrong on the way.

@@ -187,9 +187,25 @@ impl Parent {
     /// Forgets the series of a key and its child; tells whether there was one.
     pub(super) fn forget(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
         let py = key.py();
+        self.take_out(key, |family, text| family.forget(py, text))
+    }
+
+    /// As [`Parent::forget`], for a series that is idle; see [`Family::expire`].
+    pub(super) fn expire(&self, key: &Bound<'_, PyTuple>, now_seconds: f64) -> PyResult<bool> {
+        let py = key.py();
+        self.take_out(key, |family, text| family.expire(py, text, now_seconds))
+    }
+
+    fn take_out(
+        &self,
+        key: &Bound<'_, PyTuple>,
+        from_family: impl FnOnce(&Family, &[&str]) -> bool,
+    ) -> PyResult<bool> {
         let was_object = self.take_object(key)?;
         let forget = |family: &Arc<Family>| {
-            with_text(exact(key).ok()?.as_slice(), |text| family.forget(py, text))
+            with_text(exact(key).ok()?.as_slice(), |text| {
+                from_family(family, text)
+            })
         };
         let was_series = self.family.as_ref().and_then(forget).unwrap_or(false);
         Ok(was_object || was_series)
@@ -311,13 +327,33 @@ impl Parent {
                 gone.extend(self.children.with(py, take));
             }
         }
+        drop(gone);
+        self.forget_forgotten(py);
         let series = self
             .family
             .as_ref()
             .map_or(0, |family| family.table().len());
         self.children
             .with(py, |children| children.sweep_later(series));
-        drop(gone);
+    }
+
+    /// Forgets the series that other workers removed and of which nobody holds a child.
+    fn forget_forgotten(&self, py: Python<'_>) {
+        let Some(family) = &self.family else {
+            return;
+        };
+        for series in family.forgotten(py) {
+            let values = series.label_values();
+            let values: Vec<&str> = values.iter().map(|value| &**value).collect();
+            // Without memory they stay.
+            let is_held = PyTuple::new(py, &values).map_or(true, |key| {
+                let hash = children::hash(key.as_slice());
+                hash.is_none_or(|hash| self.object(hash, key.as_slice()).is_some())
+            });
+            if !is_held {
+                family.forget(py, &values);
+            }
+        }
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

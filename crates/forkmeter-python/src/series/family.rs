@@ -1,6 +1,6 @@
 //! All series of one metric object, in a lone process and in a directory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -84,6 +84,22 @@ impl Family {
 
     /// Forgets a series; its values in a directory stay.
     pub(crate) fn forget(&self, py: Python<'_>, label_values: &[&str]) -> bool {
+        self.take_out(py, label_values, SeriesTable::remove)
+    }
+
+    /// As [`Family::forget`], for a series that is idle: who holds it while the process is alone counts on.
+    pub(crate) fn expire(&self, py: Python<'_>, label_values: &[&str], now_seconds: f64) -> bool {
+        self.take_out(py, label_values, |table, values| {
+            table.expire(values, now_seconds)
+        })
+    }
+
+    fn take_out(
+        &self,
+        py: Python<'_>,
+        label_values: &[&str],
+        from_table: impl FnOnce(&SeriesTable, &[&str]) -> bool,
+    ) -> bool {
         let Some(series) = self.table.find(label_values) else {
             return false;
         };
@@ -92,10 +108,34 @@ impl Family {
             .moved
             .with(py, |moved| moved.get_mut(id.index())?.take());
         let exemplars = self.take_exemplars(py, id);
-        let was_there = self.table.remove(label_values);
+        drop(series);
+        let was_there = match &slots {
+            // Who holds it counts in the directory.
+            Some(_) => self.table.remove(label_values),
+            None => from_table(&self.table, label_values),
+        };
         // Dropped last: the end of an object may run Python code.
         drop((slots, exemplars));
         was_there
+    }
+
+    /// Returns the series that moved into the directory and that another worker removed there.
+    pub(crate) fn forgotten(&self, py: Python<'_>) -> Vec<SeriesHandle> {
+        let is_forgotten = |slots: &Option<Arc<dyn Slots>>| {
+            let slots = slots.as_ref();
+            slots.is_some_and(|slots| slots.is_forgotten())
+        };
+        let ids: HashSet<usize> = self.moved.with(py, |moved| {
+            let numbered = moved.iter().enumerate();
+            let forgotten = numbered.filter(|(_, slots)| is_forgotten(slots));
+            forgotten.map(|(id, _)| id).collect()
+        });
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let mut all = self.all();
+        all.retain(|series| ids.contains(&series.id().index()));
+        all
     }
 
     fn wait(self: &Arc<Self>) {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use forkmeter_core::store::{Slots, add_to_cell};
 use forkmeter_core::{Exemplar, Timestamp, fork};
 
+use super::expired::Presence;
 use super::marks::add_to_gauge;
 use super::{Kind, Series};
 use crate::layout;
@@ -288,5 +289,9 @@ impl Slots for Series {
         if let Some(rare) = &mut self.extra().rare {
             rare.kept_exemplars.clear();
         }
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.is(Presence::Forgotten)
     }
 }

@@ -12,6 +12,8 @@ pub(super) enum Presence {
     There,
     Removed,
     Expired,
+    /// Another worker removed it, and nobody counted in it since.
+    Forgotten,
 }
 
 /// The bits of minus zero: what memory holds of an expired series in which nobody counted. Adding and setting make another
@@ -29,7 +31,12 @@ impl Series {
         self.is(Presence::Expired)
     }
 
-    fn is(&self, presence: Presence) -> bool {
+    /// Marks the series as one that the store does not know any more.
+    pub(in crate::store) fn forget(&self) {
+        self.set_presence(Presence::Forgotten);
+    }
+
+    pub(super) fn is(&self, presence: Presence) -> bool {
         // ORDERING: written under the store's lock; others take it for a hint.
         self.presence.load(Ordering::Relaxed) == presence as u8
     }

@@ -115,6 +115,9 @@ impl State {
         let is_removed = |series: &Arc<Series>| removed.contains(&Arc::as_ptr(series));
         for family in &mut self.families {
             let gone = family.retain(|series| !is_removed(series));
+            for series in &gone {
+                series.forget();
+            }
             self.former.extend(gone.iter().map(Arc::downgrade));
         }
         self.former.retain(|series| series.strong_count() > 0);
