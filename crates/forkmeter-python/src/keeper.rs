@@ -15,11 +15,12 @@ mod run;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use forkmeter_core::fork;
+use forkmeter_shm::process::epoch;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyTuple};
 
@@ -39,6 +40,8 @@ const THREADS_WITH_OURS: u64 = 2;
 
 /// The process in which a thread was started; 0 for none.
 static STARTED_IN: AtomicU32 = AtomicU32::new(0);
+/// The epoch in which a thread was seen to be started; 0 for none. To ask for the process is a system call.
+static STARTED_IN_EPOCH: AtomicU64 = AtomicU64::new(0);
 /// What Python gives. Set when the package is imported, with the interpreter's lock held.
 static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 static STATE: Mutex<State> = Mutex::new(State {
@@ -88,7 +91,7 @@ pub(crate) fn set_keeper(py: Python<'_>, publish: Py<PyAny>, work: Py<PyAny>) {
 #[inline]
 pub(crate) fn start_keeper(py: Python<'_>) {
     // ORDERING: a hint; `start` asks again.
-    if mode::is_shared() && STARTED_IN.load(Ordering::Relaxed) != process::id() {
+    if mode::is_shared() && STARTED_IN_EPOCH.load(Ordering::Relaxed) != epoch() {
         start(py);
     }
 }
@@ -98,6 +101,8 @@ fn start(py: Python<'_>) {
     let Some(functions) = FUNCTIONS.get() else {
         return;
     };
+    // ORDERING: a hint, as below; before, since whoever wants another thread takes it back.
+    STARTED_IN_EPOCH.store(epoch(), Ordering::Relaxed);
     // ORDERING: only one thread of several gets on; what it does then is under the lock.
     if STARTED_IN.swap(process::id(), Ordering::Relaxed) == process::id() {
         return;
@@ -136,6 +141,7 @@ fn start_thread(due: Instant) {
 pub(crate) fn want_keeper() {
     // ORDERING: a hint.
     STARTED_IN.store(0, Ordering::Relaxed);
+    STARTED_IN_EPOCH.store(0, Ordering::Relaxed);
 }
 
 /// Lets the thread end where values are no longer shared; another one is started once they are again.
@@ -207,6 +213,7 @@ pub(crate) fn keeper_after_fork_in_child(py: Python<'_>) {
     if STARTED_IN.swap(0, Ordering::Relaxed) == 0 {
         return;
     }
+    STARTED_IN_EPOCH.store(0, Ordering::Relaxed);
     {
         let _section = fork::enter();
         let mut state = state();

@@ -75,7 +75,9 @@ pub(crate) fn intern(
     descriptor: &Arc<Descriptor>,
     label_values: &[&str],
 ) -> Arc<dyn Slots> {
-    py.detach(|| store().intern(descriptor, label_values))
+    // Most take less time than to let other threads run.
+    let at_once = store().intern_at_once(descriptor, label_values);
+    at_once.unwrap_or_else(|| py.detach(|| store().intern(descriptor, label_values)))
 }
 
 /// Brings the directory and this process's values together now.

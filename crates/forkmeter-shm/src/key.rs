@@ -111,6 +111,11 @@ pub fn write<'a>(
 /// Appends one JSON string, all ASCII: what is beyond is written as `\uXXXX`, in surrogate pairs where needed.
 fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    if is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     let mut rest = text;
     while let Some(plain) = rest.bytes().position(needs_escape) {
         out.extend_from_slice(&rest.as_bytes()[..plain]);
@@ -122,6 +127,29 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest.as_bytes());
     out.push(b'"');
+}
+
+/// Tells whether nothing of a text needs an escape, by looking at eight bytes at a time.
+fn is_plain(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut words = words.iter().chain(std::iter::once(&last));
+    words.all(|word| is_plain_word(u64::from_le_bytes(*word)))
+}
+
+/// As [`needs_escape`], of each byte of a word.
+const fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES << 7;
+    const fn with_zero(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let below_space = word.wrapping_sub(ONES * b' ' as u64) & !word;
+    let above_tilde = word.wrapping_add(ONES * (0x7f - b'~' as u64)) | word;
+    let quote = with_zero(word ^ (ONES * b'"' as u64));
+    let backslash = with_zero(word ^ (ONES * b'\\' as u64));
+    (below_space | above_tilde | quote | backslash) & HIGH == 0
 }
 
 const fn needs_escape(byte: u8) -> bool {

@@ -191,7 +191,8 @@ pub fn append_entry(out: &mut Vec<u8>, key: &[u8], value: f64, timestamp: f64) {
     out.reserve(entry_len(key.len()));
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(key);
-    out.extend(std::iter::repeat_n(b' ', padded_len(key.len()) - key.len()));
+    let padding = padded_len(key.len()) - key.len();
+    out.extend_from_slice(&[b' '; 8][..padding]);
     out.extend_from_slice(&value.to_le_bytes());
     out.extend_from_slice(&timestamp.to_le_bytes());
 }

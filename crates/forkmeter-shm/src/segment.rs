@@ -41,13 +41,16 @@ pub(crate) struct Segment {
     is_damaged: bool,
     limit_bytes: u64,
     index: Index,
+    /// Entries that are about to be written; empty otherwise.
+    entries: Vec<u8>,
 }
 
 /// Is one slot to be looked up or made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) timestamp: f64,
+    key: &'a [u8],
+    hash: u32,
+    timestamp: f64,
 }
 
 /// Is an entry as it was read, and its value's cell.
@@ -66,6 +69,18 @@ pub(crate) struct Found {
     pub(crate) value_offset: u64,
     pub(crate) segment_inode: u64,
     pub(crate) is_new: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// Says that a slot is wanted, and which timestamp it has if it is made.
+    pub(crate) fn new(key: &'a [u8], timestamp: f64) -> Self {
+        let hash = index::short_hash(key);
+        Self {
+            key,
+            hash,
+            timestamp,
+        }
+    }
 }
 
 impl OwnEntry {
@@ -183,6 +198,7 @@ impl Segment {
             is_damaged: false,
             limit_bytes: MAX_FILE_BYTES,
             index: Index::default(),
+            entries: Vec::new(),
             file: OwnFile::new(file)?,
         })
     }
@@ -266,7 +282,8 @@ impl Segment {
                 })?;
                 match step {
                     Step::Entry(entry, len) => {
-                        self.remember(entry.key, entry.value_offset);
+                        self.index
+                            .remember(index::short_hash(entry.key), entry.value_offset);
                         at += len;
                     }
                     Step::More(needed) => break needed,

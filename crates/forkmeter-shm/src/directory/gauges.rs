@@ -4,7 +4,7 @@
 //! before where a cell is, or knows the old file, meets [`MOVED_GAUGE_BITS`] there. Only one process adds in a gauge
 //! file; state sets are set by all, and what is there last counts.
 
-use std::collections::hash_map::Entry;
+use hashbrown::hash_map::Entry;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use std::time::Instant;
 
 use forkmeter_core::{Descriptor, LabelSet};
 
-use super::keys::{keys_of, wanted};
+use super::keys::Keys;
 use super::{DRAIN, OpenDirectory, Place, place_in};
 use crate::layout::{self, MOVED_GAUGE_BITS, Mark, REMOVED_GAUGE_BITS};
 use crate::map::timestamp_of;
-use crate::segment::{Held, Segment};
+use crate::segment::{Held, Segment, Wanted};
 
 /// Is a gauge file that was replaced, while a thread may still set a gauge in it.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl OpenDirectory {
         new.catch_up()?;
         let mut moved = Vec::new();
         for entry in &entries {
-            let Some(found) = new.find_all(&wanted(&entry.key, &[entry.key.len()], 0.0)) else {
+            let Some(found) = new.find_all(&[Wanted::new(&entry.key, 0.0)]) else {
                 continue;
             };
             let new = found[0].cell;
@@ -135,8 +135,8 @@ impl OpenDirectory {
 
     /// Returns the place of a series in a file that is open, where it is known there.
     pub(crate) fn known_place(&self, descriptor: &Descriptor, labels: &LabelSet) -> Option<Place> {
-        let (keys, ends) = keys_of(descriptor, labels);
-        let wanted = wanted(&keys, &ends, 0.0);
+        let keys = Keys::of(descriptor, labels);
+        let wanted = keys.wanted(0.0);
         let mut set = self.sets.get(&*self.stem(descriptor).ok()?)?.iter();
         set.find_map(|segment| place_in(segment, &wanted))
     }
@@ -151,8 +151,8 @@ impl OpenDirectory {
         let workers = Arc::clone(&self.workers);
         let _lock = workers.lock_directory()?;
         workers.check_current()?;
-        let (keys, ends) = keys_of(descriptor, labels);
-        let wanted = wanted(&keys, &ends, 0.0);
+        let keys = Keys::of(descriptor, labels);
+        let wanted = keys.wanted(0.0);
         let prefix = format!("gauge_{}_", descriptor.mode);
         self.peers.retain(|_, segment| segment.is_current());
         let mut was_there = false;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use forkmeter_core::{Descriptor, LabelSet};
 
 use super::exemplars::Fate;
-use super::keys::{keys_of, wanted};
+use super::keys::Keys;
 use super::{Deleted, OpenDirectory, Place, compact, file_name, is_beyond_use, journal, place_in};
 use crate::layout::Mark;
 use crate::segment::{Segment, Wanted};
@@ -268,8 +268,8 @@ impl OpenDirectory {
         visit: &mut dyn FnMut(&Place),
     ) -> io::Result<()> {
         let stem = self.stem(descriptor)?;
-        let (keys, ends) = keys_of(descriptor, labels);
-        let wanted = wanted(&keys, &ends, 0.0);
+        let keys = Keys::of(descriptor, labels);
+        let wanted = keys.wanted(0.0);
         let mark = self.mark(descriptor);
         if mark == Mark::Shared {
             self.list_rest(lock, &stem)?;

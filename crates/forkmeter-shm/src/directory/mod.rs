@@ -5,6 +5,7 @@ mod deleted;
 mod exemplars;
 mod gauges;
 mod generations;
+mod intern;
 mod journal;
 mod keys;
 pub mod leftovers;
@@ -16,29 +17,27 @@ mod retire;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
+use hashbrown::HashMap;
 
 pub(crate) use self::deleted::{Cut, Deleted, Gone};
 use self::exemplars::ExemplarFile;
 pub(crate) use self::gauges::Rewritten;
 pub(crate) use self::generations::DRAIN;
 use self::generations::{Leaving, Rest};
-pub(crate) use self::keys::Labels;
-use self::keys::{keys_of_sorted, wanted};
+use self::keys::Keys;
 use self::looked::Looked;
 use self::meta::MetaFile;
 use crate::layout::{self, Mark};
 use crate::segment::{Found, Held, Segment, Wanted};
 use crate::side::{self, exemplars::SlotId};
-use crate::workers::{Claim, DirectoryLock, WorkersFile};
+use crate::workers::{Claim, WorkersFile};
 
 /// Is a directory that this process writes to.
 #[derive(Debug)]
@@ -56,6 +55,8 @@ pub(crate) struct OpenDirectory {
     /// Counts the stores of this process that use the directory.
     user: Arc<()>,
     looked: Looked,
+    /// Those of the last new series; their room is used again.
+    keys: Keys,
     /// Whether sealed segments could not be folded: then no others are sealed.
     is_fold_due: bool,
     meta: MetaFile,
@@ -90,6 +91,7 @@ impl OpenDirectory {
             peers: HashMap::new(),
             user,
             looked: Looked::default(),
+            keys: Keys::default(),
             is_fold_due: false,
             meta: MetaFile::new(path),
             exemplars: ExemplarFile::new(path),
@@ -160,104 +162,6 @@ impl OpenDirectory {
             }
         };
         Ok(name.into())
-    }
-
-    /// Looks up the slots of a series and makes those that are missing.
-    ///
-    /// `initial` gives the value that a new slot starts with; it is asked only for slots that are certain to
-    /// be made. `created_seconds` is when the series was made, where it is not there yet.
-    pub(crate) fn intern(
-        &mut self,
-        descriptor: &Descriptor,
-        labels: &Labels<'_>,
-        created_seconds: f64,
-        initial: &mut dyn FnMut(usize) -> f64,
-    ) -> io::Result<Place> {
-        let created = if is_shared(descriptor) {
-            created_seconds
-        } else {
-            0.0
-        };
-        let (keys, ends) = keys_of_sorted(descriptor, labels);
-        let wanted = wanted(&keys, &ends, created);
-        let stem = self.stem(descriptor)?;
-        let now = Instant::now();
-        let is_fresh = self.looked.is_fresh(now);
-        let known = self.sets.get(&*stem).into_iter().flatten();
-        let mut known = known.filter_map(|segment| Some((segment, place_in(segment, &wanted)?)));
-        let is_there = |segment: &Segment| is_fresh || segment.has_a_name();
-        let is_usable = |segment: &Segment| is_there(segment) && !segment.is_sealed();
-        if let Some((_, place)) = known.find(|(segment, _)| is_usable(segment)) {
-            return Ok(place);
-        }
-        if is_fresh && let Some(place) = self.append_at_once(&stem, &wanted, initial) {
-            return Ok(place);
-        }
-        let workers = Arc::clone(&self.workers);
-        let lock = workers.lock_directory()?;
-        let mark = self.mark(descriptor);
-        let place = self.append(&lock, &stem, mark, &wanted, initial)?;
-        self.looked = Looked::at(now);
-        Ok(place)
-    }
-
-    /// Appends in memory alone, where one segment is there that has room, and nobody else is at it.
-    fn append_at_once(
-        &mut self,
-        stem: &str,
-        wanted: &[Wanted<'_>],
-        initial: &mut dyn FnMut(usize) -> f64,
-    ) -> Option<Place> {
-        let [segment] = self.sets.get_mut(stem)?.as_mut_slice() else {
-            return None;
-        };
-        // Some are known where another client, or another declaration, made them.
-        if wanted.iter().any(|one| segment.knows(one.key)) {
-            return None;
-        }
-        let lock = self.workers.lock_to_append(self.claim.as_ref()?)?;
-        let slots = segment.append_at_once(&lock, wanted, initial)?;
-        Some(Place::new(slots, segment))
-    }
-
-    /// Has the next new series look whether the files are there, where it would trust a look of a moment ago.
-    pub(crate) fn doubt(&mut self) {
-        self.looked = Looked::default();
-    }
-
-    fn append(
-        &mut self,
-        lock: &DirectoryLock<'_>,
-        stem: &str,
-        mark: Mark,
-        wanted: &[Wanted<'_>],
-        initial: &mut dyn FnMut(usize) -> f64,
-    ) -> io::Result<Place> {
-        let is_numbered = matches!(mark, Mark::Shared);
-        if is_numbered {
-            self.seal_crowded(lock, stem)?;
-        }
-        let set = self.sets.entry(stem.into()).or_default();
-        if set.iter().any(|segment| !segment.has_a_name()) {
-            let text = format!("a file of {stem} was deleted");
-            return Err(io::Error::new(io::ErrorKind::NotFound, text));
-        }
-        let mut tried = 0;
-        loop {
-            for segment in &mut self.sets.entry(stem.into()).or_default()[tried..] {
-                match segment.find_or_append(lock, wanted, initial) {
-                    Err(error) if is_numbered && is_beyond_use(&error) => {}
-                    other => return other.map(|slots| Place::new(slots, segment)),
-                }
-            }
-            // A file that is full, damaged or not ours stays as it is; another one takes the series.
-            tried = self.sets.get(stem).map_or(0, Vec::len);
-            self.workers.check_current()?;
-            self.open_existing(lock, stem, mark)?;
-            if self.sets.get(stem).map_or(0, Vec::len) == tried {
-                self.make_segment(lock, stem, mark)?;
-            }
-        }
     }
 
     fn mark(&self, descriptor: &Descriptor) -> Mark {

@@ -42,10 +42,8 @@ impl OpenDirectory {
             let lock = workers.lock_directory()?;
             let slots = slots_of(deleted.iter_mut().filter(|one| one.stem == stem))?;
             for slots in slots.chunks(MAX_SLOTS) {
-                let wanted = slots.iter().map(|slot| Wanted {
-                    key: &slot.key,
-                    timestamp: slot.timestamp,
-                });
+                let wanted = slots.iter();
+                let wanted = wanted.map(|slot| Wanted::new(&slot.key, slot.timestamp));
                 let wanted: Vec<_> = wanted.collect();
                 let mut take = |index: usize| slots[index].take();
                 let place = self.append(&lock, &stem, Mark::Shared, &wanted, &mut take)?;

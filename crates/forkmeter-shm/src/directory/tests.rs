@@ -7,6 +7,8 @@
 )]
 mod children;
 
+use std::time::Instant;
+
 use forkmeter_core::MultiprocessMode;
 use forkmeter_core::store::add_to_cell;
 

@@ -30,6 +30,26 @@ fn keys_are_what_python_writes() {
 }
 
 #[test]
+fn each_byte_that_needs_an_escape_is_found_wherever_it_stands() {
+    for byte in 0..=u8::MAX {
+        for len in 1..=20 {
+            for at in 0..len {
+                for around in [b' ', b'!', b'}', b'~'] {
+                    let mut text = vec![around; len];
+                    text[at] = byte;
+                    assert_eq!(
+                        is_plain(&text),
+                        !needs_escape(byte),
+                        "{byte} at {at} of {len}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(is_plain(b""));
+}
+
+#[test]
 fn other_spellings_are_read() {
     let spelled = r#" [ "f","f_total" ,{"b":"2" , "a":"\u00E9\/\ud83D\uDE00","b":"3"},"é"]  "#;
     let key = parse(spelled.as_bytes()).unwrap();

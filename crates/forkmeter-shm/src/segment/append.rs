@@ -7,6 +7,10 @@ use super::{Found, MAX_GROWTH_BYTES, PAGE, Segment, Wanted, invalid};
 use crate::workers::{AppendLock, DirectoryLock};
 use crate::{fault, layout, sys};
 
+/// How many bytes of room for entries are kept.
+const KEPT_ENTRIES: usize = 16 << 10;
+const OUTSIDE: &str = "has an entry outside of its mapping";
+
 impl Segment {
     /// Looks up keys, and appends those that nobody appended yet.
     ///
@@ -22,7 +26,7 @@ impl Segment {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let used = self.catch_up()?;
-        let mut found: Vec<Option<Found>> = wanted.iter().map(|one| self.find(one.key)).collect();
+        let mut found: Vec<Option<Found>> = wanted.iter().map(|one| self.find(one)).collect();
         let missing = || {
             (0..)
                 .zip(wanted)
@@ -41,17 +45,18 @@ impl Segment {
         if size > 0 {
             let end = used + size as u64;
             self.grow(end)?;
-            let missing: Vec<(usize, Wanted<'_>)> = missing()
-                .map(|((position, one), _)| (position, *one))
+            let missing: Vec<(usize, &Wanted<'_>)> = missing()
+                .map(|((position, one), _)| (position, one))
                 .collect();
-            for made in self.write(used, &missing, initial)? {
-                found[made.0] = self.found(made.1, true);
+            let made = self.write(used, missing.iter().copied(), initial)?;
+            for ((position, _), made) in missing.iter().zip(made) {
+                found[*position] = Some(made);
             }
         }
         found
             .into_iter()
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| invalid(&self.path, "has an entry outside of its mapping"))
+            .ok_or_else(|| invalid(&self.path, OUTSIDE))
     }
 
     /// Appends keys of which nobody knows any, in memory alone; nothing where that takes more, and then nothing
@@ -76,40 +81,41 @@ impl Segment {
         if !has_room || !is_known || !wanted.iter().all(is_short) {
             return None;
         }
-        let missing: Vec<_> = wanted.iter().copied().enumerate().collect();
-        let made = self.write(used, &missing, initial).ok()?;
-        let found = made
-            .iter()
-            .map(|(_, value_offset)| self.found(*value_offset, true));
-        found.collect()
+        self.write(used, wanted.iter().enumerate(), initial).ok()
     }
 
-    /// Writes entries behind the `used` bytes, for which there is room, and publishes them. Returns which of them
-    /// has its value where.
-    fn write(
+    /// Writes entries behind the `used` bytes, for which there is room, publishes them, and returns their slots.
+    fn write<'a>(
         &mut self,
         used: u64,
-        missing: &[(usize, Wanted<'_>)],
+        missing: impl ExactSizeIterator<Item = (usize, &'a Wanted<'a>)> + Clone,
         initial: &mut dyn FnMut(usize) -> f64,
-    ) -> io::Result<Vec<(usize, u64)>> {
-        let mut bytes = Vec::new();
-        let mut places = Vec::with_capacity(missing.len());
-        for (position, one) in missing {
-            let entry_at = used + bytes.len() as u64;
-            let value_offset = entry_at + layout::value_position(one.key.len()) as u64;
-            places.push((*position, value_offset));
-            layout::append_entry(&mut bytes, one.key, initial(*position), one.timestamp);
+    ) -> io::Result<Vec<Found>> {
+        let mut entries = std::mem::take(&mut self.entries);
+        for (position, one) in missing.clone() {
+            layout::append_entry(&mut entries, one.key, initial(position), one.timestamp);
         }
-        self.mapping.write(used, &bytes)?;
+        let written = self.mapping.write(used, &entries);
+        let end = used + entries.len() as u64;
+        entries.clear();
+        // What one long key took does not stay.
+        entries.shrink_to(KEPT_ENTRIES);
+        self.entries = entries;
+        written?;
         fault::point();
-        let end = used + bytes.len() as u64;
         self.publish(end);
         fault::point();
-        for ((_, one), (_, value_offset)) in missing.iter().zip(&places) {
-            self.remember(one.key, *value_offset);
-        }
         self.scanned = end;
-        Ok(places)
+        let mut found = Vec::with_capacity(missing.len());
+        let mut entry_at = used;
+        for (_, one) in missing {
+            let value_offset = entry_at + layout::value_position(one.key.len()) as u64;
+            self.index.remember(one.hash, value_offset);
+            entry_at += layout::entry_len(one.key.len()) as u64;
+            let slot = self.found(value_offset, true);
+            found.push(slot.ok_or_else(|| invalid(&self.path, OUTSIDE))?);
+        }
+        Ok(found)
     }
 
     fn publish(&self, end: u64) {

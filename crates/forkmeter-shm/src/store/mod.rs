@@ -12,7 +12,7 @@ mod trouble;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use forkmeter_core::store::{Clock, Collected, Slots, Store};
 use forkmeter_core::{Descriptor, LabelSet, MetricFamily, fork};
@@ -89,6 +89,15 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// As [`Shared::lock`], unless another thread has it.
+    fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
 impl ShmStore {
@@ -155,6 +164,21 @@ impl ShmStore {
     pub fn watch_for_deletions(&self, is_watching: bool) {
         self.shared.hints.watch(is_watching);
         process::next_epoch();
+    }
+
+    /// As [`Store::intern`], where that needs neither a system call nor another thread or process; nothing where it does.
+    ///
+    /// For callers that must not wait. A directory that [`Directory::Follow`] names has to be announced by
+    /// [`process::next_epoch`] to be followed here.
+    pub fn intern_at_once(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        label_values: &[&str],
+    ) -> Option<Arc<dyn Slots>> {
+        let _section = fork::enter();
+        let mut state = self.shared.try_lock()?;
+        let series = state.intern_at_once(&self.shared, descriptor, label_values)?;
+        Some(series)
     }
 
     /// Returns the directory in which values are shared now, if any.

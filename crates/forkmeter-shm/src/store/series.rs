@@ -109,6 +109,7 @@ impl Series {
         descriptor: &Arc<Descriptor>,
         values: Values,
         hash: u32,
+        created_seconds: f64,
     ) -> Arc<Self> {
         let kind = match descriptor.kind {
             _ if is_shared(descriptor) => Kind::Shared,
@@ -124,7 +125,7 @@ impl Series {
             kind,
             epoch: AtomicU64::new(process::epoch()),
             cells: Cells::new(descriptor.slot_count()),
-            kept_created_bits: AtomicU64::new((store.options.clock)().to_bits()),
+            kept_created_bits: AtomicU64::new(created_seconds.to_bits()),
             presence: AtomicU8::new(Presence::There as u8),
             is_kept: AtomicBool::new(false),
             is_left: AtomicBool::new(false),

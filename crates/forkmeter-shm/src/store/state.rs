@@ -1,5 +1,6 @@
 //! What a store knows: its families and series, and the directory that it writes them to.
 
+mod at_once;
 mod family;
 mod follow;
 mod leave;
@@ -34,6 +35,10 @@ pub(super) struct State {
     families: Vec<Family>,
     hasher: DefaultHashBuilder,
     by_name: HashMap<Arc<str>, usize>,
+    /// The family of the last new series.
+    last_family: usize,
+    /// The epoch in which this was last brought up to date, so that nothing is to be followed while it lasts.
+    followed_in: u64,
     wanted: Option<PathBuf>,
     /// `wanted` from the root: a program may change its working directory.
     place: Option<PathBuf>,
@@ -77,6 +82,8 @@ impl State {
             families: Vec::new(),
             hasher: DefaultHashBuilder::default(),
             by_name: HashMap::new(),
+            last_family: 0,
+            followed_in: 0,
             wanted: None,
             place: None,
             open: None,
@@ -192,7 +199,12 @@ impl State {
         descriptor: &Arc<Descriptor>,
         label_values: &[&str],
     ) -> Arc<Series> {
+        let epoch = process::epoch();
         self.follow(&shared.options);
+        self.followed_in = epoch;
+        if let Some(series) = self.intern_at_once(shared, descriptor, label_values) {
+            return series;
+        }
         if let Some(open) = self.open.as_mut()
             && self.looks.is_wary(&shared.hints)
         {
@@ -207,7 +219,8 @@ impl State {
             }
             return series;
         }
-        let series = Series::new(shared, descriptor, values, hash);
+        let now = (shared.options.clock)();
+        let series = Series::new(shared, descriptor, values, hash, now);
         family.add(&series);
         self.write_declarations();
         self.publish_or_keep(&series);

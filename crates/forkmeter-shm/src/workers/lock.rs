@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,11 @@ impl WorkersFile {
     pub(crate) fn lock_to_append(&self, claim: &Claim) -> Option<AppendLock<'_>> {
         let header = self.header.get().filter(|_| claim.is_of_this_process())?;
         let word = header.cell(WORD_AT)?;
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = match self.threads.try_lock() {
+            Ok(threads) => threads,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         for _ in 0..APPEND_LOOKS {
             // ORDERING: a look; the exchange decides.
             let seen = word.load(Ordering::Relaxed);

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use forkmeter_core::store::Store;
+use forkmeter_core::store::{Slots, Store};
 use forkmeter_core::{Descriptor, LabelSet, MetricType, MultiprocessMode};
-use forkmeter_shm::{Directory, Options, ShmStore};
+use forkmeter_shm::{Directory, Options, ShmStore, process};
 
 use crate::children::{descriptor, gauge, store_in, value};
 use crate::store_suite::Fixture;
@@ -289,4 +289,47 @@ fn a_full_segment_number_is_skipped_over_a_foreign_file() {
         std::fs::read(directory.path().join("counter_shared.db")).unwrap(),
         [0; 64]
     );
+}
+
+/// Makes a series at once: right after another one, which looked at the directory.
+fn intern_at_once(
+    store: &ShmStore,
+    descriptor: &Arc<Descriptor>,
+    label_values: &[&str],
+) -> Arc<dyn Slots> {
+    (0..100_000)
+        .find_map(|turn| {
+            store.intern(descriptor, &[&*turn.to_string(), "other"]);
+            store.intern_at_once(descriptor, label_values)
+        })
+        .expect("one of so many is quick enough")
+}
+
+#[test]
+fn a_series_made_at_once_is_that_of_every_other_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = || store_in(folder.path());
+    let (first, other) = (store(), store());
+    // Keys have the names in order, and values are given in the order of the declaration.
+    let mut descriptor = (*descriptor(MetricType::Counter, "c")).clone();
+    descriptor.label_names = Box::new(["z".into(), "l".into()]);
+    let descriptor = Arc::new(descriptor);
+    let unknown = first.intern_at_once(&descriptor, &["1", "x"]);
+    assert!(unknown.is_none(), "nobody looked at the directory yet");
+
+    intern_at_once(&first, &descriptor, &["z", "at once"]).add(0, 1.0);
+    first.intern(&descriptor, &["z", "at once"]).add(0, 2.0);
+    intern_at_once(&first, &descriptor, &["z", "at once"]).add(0, 4.0);
+    other.intern(&descriptor, &["z", "at once"]).add(0, 8.0);
+    other.intern(&descriptor, &["z", "later"]).add(0, 1.0);
+    // What another worker made is found.
+    intern_at_once(&first, &descriptor, &["z", "later"]).add(0, 2.0);
+    assert_eq!(value(&first, "c_total", "at once"), Some(15.0));
+    assert_eq!(value(&first, "c_total", "later"), Some(3.0));
+
+    let made_before = first.intern_at_once(&descriptor, &["z", "at once"]);
+    assert!(made_before.is_some(), "what is known takes no look");
+    process::next_epoch();
+    let made_before = first.intern_at_once(&descriptor, &["z", "at once"]);
+    assert!(made_before.is_none(), "a directory may have to be followed");
 }
