@@ -7,10 +7,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import _forkmeter
+from .metrics import _bounds
 
 if TYPE_CHECKING:
     from typing import Literal
 
+_KEEP = _bounds.KEEP
 # What this package, the command and the official client put into a directory.
 _OWN_FILE = (
     r"(counter|gauge|histogram|summary)_[^/]+\.db(\.left(-[0-9]+)?)?"
@@ -58,18 +60,35 @@ class Status(NamedTuple):
     workers: tuple[Worker, ...]
 
 
-def configure(dir: str | os.PathLike[str] | None = None, *, fresh: bool = False) -> None:  # noqa: A002
-    """Names the directory in which workers share their values, from now on and for all metrics.
+def configure(
+    dir: str | os.PathLike[str] | None = _KEEP,  # noqa: A002
+    *,
+    fresh: bool = False,
+    max_series: int | None = _KEEP,
+    idle_seconds: float | None = _KEEP,
+) -> None:
+    """Names the directory in which workers share their values, and sets bounds, from now on and for all metrics.
 
     May be called at any time, and again. What was counted while there was no directory moves into it; what was
     counted in another directory stays there.
 
+    The bounds hold for all metrics with labels, also those that were made before, that have none of their own
+    (`bound_series`, which tells what becomes of series beyond the bounds). Series that are there stay, also where there
+    are more. Metrics of integrations such as `forkmeter.fastapi` are bounded as well; what describes the process or the
+    directory (`process_*`, `python_*`, `forkmeter_*`) and custom collectors are not.
+
     Args:
-        dir: The directory, made when it is missing. `None` leaves the choice to `PROMETHEUS_MULTIPROC_DIR` again.
+        dir: The directory, made when it is missing. `None` leaves the choice to `PROMETHEUS_MULTIPROC_DIR` again, as
+            does a call without any argument. Left out beside a bound, it stays what it is.
         fresh: Delete metrics that are in the directory already. Only for the process that starts the others.
+        max_series: How many series a metric may have; `None` for no limit. Left out, it stays what it is: what an
+            earlier call set, or else what the variable `FORKMETER_MAX_SERIES` says, or else no limit.
+        idle_seconds: How long series of counters, histograms and summaries stay in which nobody counts; `None` for
+            ever. Left out, as above, with the variable `FORKMETER_IDLE_SECONDS`. Gauges and enums expire only where
+            their own `bound_series` says so: what they say holds for as long as nobody says otherwise.
 
     Raises:
-        ValueError: `fresh` without a directory.
+        ValueError: `fresh` without a directory, or a negative bound.
         NotADirectoryError: `dir` is a file.
 
     Note:
@@ -83,8 +102,16 @@ def configure(dir: str | os.PathLike[str] | None = None, *, fresh: bool = False)
         ...     forkmeter.status().why
         ...     forkmeter.configure(None)
         'configure()'
+        >>> forkmeter.configure(max_series=10_000, idle_seconds=24 * 3600)
+        >>> forkmeter.configure(max_series=None, idle_seconds=None)
     """
-    if dir is None:
+    _bounds.set_defaults(max_series, idle_seconds)
+    if dir is _KEEP:
+        if fresh:
+            raise ValueError("fresh=True needs a directory: configure(dir=..., fresh=True)")
+        if max_series is not _KEEP or idle_seconds is not _KEEP:
+            return
+    if dir is _KEEP or dir is None:
         if fresh:
             raise ValueError("fresh=True needs a directory: configure(dir=..., fresh=True)")
         _forkmeter.set_directory(None)

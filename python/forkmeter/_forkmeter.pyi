@@ -67,6 +67,18 @@ def expire_series(metric: NativeMetric, label_values: Sequence[str]) -> None:
 def has_room(metric: NativeMetric, label_values: Sequence[str], max_series: int) -> bool | None:
     """Tells whether a series of a metric is there or has room, and makes it; `None` in a lone process."""
 
+def set_max_series(max_series: int | None) -> None:
+    """Sets how many series a metric has that says nothing of its own, or that there is no limit."""
+
+def set_idle_seconds(idle_seconds: float | None) -> None:
+    """Sets how long series stay in which nobody counts, or that they stay for ever."""
+
+def process_bounds() -> tuple[int | None, float | None]:
+    """Returns the bounds of metrics that say nothing of their own: series, and seconds."""
+
+def problems_of_bounds() -> list[str]:
+    """Says which of the variables with bounds cannot be used, and why."""
+
 def without_series(metric: NativeMetric, family: NativeFamily, series: Sequence[Sequence[str]]) -> NativeFamily:
     """Returns a family of a metric without the series of these label values."""
 
@@ -337,7 +349,7 @@ class NativeMetric:
         created_seconds: float,
     ) -> None: ...
     def _start_child(self, parent: NativeMetric, label_values: tuple[str, ...], created_seconds: float) -> bool: ...
-    def _bound_children(self) -> None: ...
+    def _bound_children(self, is_bounded: bool | None) -> None: ...
     def _child(self, key: object) -> Any: ...
     def _add_child(self, key: tuple[str, ...], child: object) -> Any: ...
     def _replace_child(self, key: tuple[str, ...], child: object) -> None: ...

@@ -99,6 +99,8 @@ def counters() -> None:
     assert_type(REQUESTS.value(method="GET", path=7), Union[float, None])
     assert_type(REQUESTS.label_sets(), list[dict[str, str]])
     assert_type(REQUESTS.bound_series(max_series=10, idle_seconds=3600.0), Counter)
+    assert_type(REQUESTS.bound_series(max_series=None), Counter)
+    forkmeter.configure(max_series=10, idle_seconds=None)
     assert_type(ERRORS.value(), float)
     child = assert_type(REQUESTS.labels("GET", "/"), Counter)
     assert_type(REQUESTS.labels(method="GET", path=7), Counter)

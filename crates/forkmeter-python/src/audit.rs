@@ -2,7 +2,7 @@
 //! the C API itself.
 //!
 //! The hook is called for every audited event of the process, so it looks at the event's name first. It never runs
-//! Python code and takes only the lock of `mode`, which is never held while anything else is waited for.
+//! Python code and takes only the locks of `mode` and `default_bounds`, which are never held while anything else is waited for.
 
 #![expect(
     unsafe_code,
@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString};
 use pyo3::{PyErr, ffi};
 
-use crate::{mode, testing};
+use crate::{default_bounds, mode, testing};
 
 type Hook = extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
@@ -42,11 +42,13 @@ extern "C" fn on_event(event: *const c_char, args: *mut ffi::PyObject, _: *mut c
     if event == b"os.putenv" {
         if let (Some(name), Some(value)) = (bytes_at(args, 0), bytes_at(args, 1)) {
             mode::variable_changed(name, Some(OsStr::from_bytes(value)));
+            default_bounds::variable_changed(name, Some(OsStr::from_bytes(value)));
         }
     } else if event == b"os.unsetenv"
         && let Some(name) = bytes_at(args, 0)
     {
         mode::variable_changed(name, None);
+        default_bounds::variable_changed(name, None);
     } else if testing::is_on() {
         match event {
             b"os.remove" => {

@@ -16,6 +16,7 @@ mod call;
 mod clock;
 mod collect;
 mod command;
+mod default_bounds;
 mod descriptor;
 mod exception_counter;
 mod exemplar;
@@ -53,6 +54,10 @@ mod _forkmeter {
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]
+    use super::default_bounds::{
+        problems_of_bounds, process_bounds, set_idle_seconds, set_max_series,
+    };
+    #[pymodule_export]
     use super::exception_counter::ExceptionCounter;
     #[pymodule_export]
     use super::exposition::Exposition;
@@ -89,7 +94,9 @@ mod _forkmeter {
     use forkmeter_core::metric::{OVERFLOWS_HELP, OVERFLOWS_NAME};
     use forkmeter_core::model::OVERFLOW_LABEL_VALUE;
 
-    use super::{PyModule, PyResult, audit, interpreter, mode, names, quick, shared};
+    use super::{
+        PyModule, PyResult, audit, default_bounds, interpreter, mode, names, quick, shared,
+    };
     use pyo3::prelude::*;
 
     #[pymodule_init]
@@ -97,6 +104,7 @@ mod _forkmeter {
         interpreter::claim(module.py())?;
         names::intern(module.py());
         mode::read_environment();
+        default_bounds::read_environment();
         let _ = shared::store();
         audit::install(module.py())?;
         quick::install(module.py())?;

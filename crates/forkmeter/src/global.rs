@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use forkmeter_core::metric::Bound;
 use forkmeter_core::registry::{Collector, Registry};
 use forkmeter_core::store::{HeapStore, Store};
 use forkmeter_core::{MetricFamily, fork};
@@ -12,6 +14,7 @@ use forkmeter_shm::process::{install_fork_hooks, unix_seconds};
 use forkmeter_shm::workers;
 use forkmeter_shm::{Directory, Options, ShmStore};
 
+use crate::default_bounds::DefaultBounds;
 use crate::lazy::Lazy;
 use crate::process::{ProcessCollector, Worker};
 
@@ -37,10 +40,11 @@ pub struct Config {
     created_samples: bool,
     process_metrics: bool,
     self_metrics: bool,
+    bounds: DefaultBounds,
 }
 
 impl Config {
-    /// Returns what holds when nothing is configured: shared as the environment says, no `_created` samples,
+    /// Returns what holds when nothing is configured: shared and bounded as the environment says, no `_created` samples,
     /// `process_*` metrics, no `forkmeter_*` metrics.
     pub const fn new() -> Self {
         Self {
@@ -48,7 +52,29 @@ impl Config {
             created_samples: false,
             process_metrics: true,
             self_metrics: false,
+            bounds: DefaultBounds::new(),
         }
+    }
+
+    /// Sets how many series a family has at most that says nothing of its own with
+    /// [`Builder::max_series`](crate::Builder::max_series); `None` for no limit. When not called, the variable
+    /// `FORKMETER_MAX_SERIES` decides, and where it is not set or no number there is none.
+    ///
+    /// As all bounds, it may be configured at any time, and holds from then on for all families of the default registry;
+    /// see [`Registry::set_default_bounds`].
+    #[must_use]
+    pub fn max_series(mut self, max_series: impl Into<Option<usize>>) -> Self {
+        self.bounds.max_series = Bound::Own(max_series.into());
+        self
+    }
+
+    /// Sets after which time a series goes in which nobody counts, in families of counters, histograms and summaries that
+    /// say nothing of their own with [`Builder::idle_expiry`](crate::Builder::idle_expiry); `None` for never. When not
+    /// called, the variable `FORKMETER_IDLE_SECONDS` decides, as for [`Config::max_series`].
+    #[must_use]
+    pub fn idle_expiry(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.bounds.idle_after = Bound::Own(after.into());
+        self
     }
 
     /// Sets where values are shared.
@@ -87,7 +113,7 @@ impl Default for Config {
     }
 }
 
-/// Reports that the default registry is in use already with other settings than where it shares its values.
+/// Reports that the default registry is in use already with other settings than those that may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigureError {
     used: Config,
@@ -144,6 +170,7 @@ static DEFAULT: Lazy<Global> = Lazy::new(|| {
     };
     let store = Arc::new(ShmStore::new(options));
     let registry = Registry::new(Arc::clone(&store) as Arc<dyn Store>);
+    config.bounds.set_in(&registry);
     if config.process_metrics {
         let collector =
             ProcessCollector::new().of_workers(|| Some(live_workers(&current_directory()?)));
@@ -177,8 +204,8 @@ fn with_present<R>(f: impl FnOnce(&mut Present) -> R) -> R {
 
 /// Sets how the default registry works. Not needed where the environment says it all.
 ///
-/// Where values are shared can be set at any time: what is counted from then on stands there, and handles that were
-/// made before count there too. A child that `fork` makes keeps the configuration; one that is spawned runs this
+/// Where values are shared, and the bounds of families, can be set at any time: what is counted from then on stands there,
+/// and handles that were made before count there too. A child that `fork` makes keeps the configuration; one that is spawned runs this
 /// again or reads the environment.
 ///
 /// # Errors
@@ -212,6 +239,9 @@ pub fn configure(config: Config) -> Result<(), ConfigureError> {
         present.config = config;
         Ok(())
     })?;
+    if let Some(default) = Lazy::get_if_made(&DEFAULT) {
+        with_present(|present| present.config.bounds).set_in(&default.registry);
+    }
     follow();
     Ok(())
 }

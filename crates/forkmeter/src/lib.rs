@@ -4,6 +4,7 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 mod declare;
+mod default_bounds;
 mod exposition;
 mod global;
 mod lazy;

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
+_KEEP = _bounds.KEEP
 _NAME_PARTS = frozenset({"namespace", "subsystem", "unit"})
 
 
@@ -94,7 +95,7 @@ class MetricWrapperBase(NativeMetric):
 
     _type: str | None = None
     _reserved_labelnames: Sequence[str] = ()
-    _bounds = _bounds.NONE
+    _bounds = _bounds.Bounds()
     if not TYPE_CHECKING:
         # Every type is made by the common native base; the native bases of the types only add methods.
         __new__ = NativeMetric.__new__
@@ -138,6 +139,7 @@ class MetricWrapperBase(NativeMetric):
         ):
             self._use_foreign_values()
         if self._is_parent():
+            _bounds.report_problems()
             self._lock = Lock()
             self._start_parent(self._labelnames, self._declaration() if self._is_to_be_native() else None)
         if self._is_observable():
@@ -249,8 +251,9 @@ class MetricWrapperBase(NativeMetric):
         key = self._label_key(labelvalues, labelkwargs)
         children = self._metrics
         child = children.get(key)
-        if child is None and self._bounds.max_series is not None:
-            key = _bounds.key_with_room(self, key)
+        limit = None if child is not None else self._bounds.limit()
+        if limit is not None:
+            key = _bounds.key_with_room(self, key, limit)
             child = children.get(key)
         if child is None:
             # No lock: of two threads that make it at once, one is heard.
@@ -286,7 +289,7 @@ class MetricWrapperBase(NativeMetric):
             raise ValueError("Incorrect label count")
         return tuple([str(value) for value in labelvalues])
 
-    def bound_series(self, *, max_series: int | None = None, idle_seconds: float | None = None) -> Self:
+    def bound_series(self, *, max_series: int | None = _KEEP, idle_seconds: float | None = _KEEP) -> Self:
         """Limits how many series the metric has, and how long they stay when nobody counts in them.
 
         What has no room is counted in one series more, whose labels all have the value `__overflow__`, and
@@ -301,8 +304,8 @@ class MetricWrapperBase(NativeMetric):
         series for what has no room stays.
 
         Args:
-            max_series: The limit; `None` for none.
-            idle_seconds: How long an idle series stays; `None` for ever.
+            max_series: The limit; `None` for none. Left out, it is that of `forkmeter.configure`.
+            idle_seconds: How long an idle series stays; `None` for ever. Left out, it is that of `forkmeter.configure`.
 
         Returns:
             The metric.
@@ -320,7 +323,7 @@ class MetricWrapperBase(NativeMetric):
         """
         self._require_labelnames()
         self._bounds = _bounds.Bounds(max_series, idle_seconds)
-        self._bound_children()
+        self._bound_children(None if max_series is _KEEP else max_series is not None)
         return self
 
     def label_sets(self) -> list[dict[str, str]]:

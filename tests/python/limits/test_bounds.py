@@ -105,6 +105,149 @@ def test_workers_together_keep_to_a_limit(tmp_path: Path) -> None:
     assert found["forkmeter_series_overflows_total", "visits"] == 380
 
 
+@pytest.fixture
+def defaults(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Puts the process's bounds back; what the test is given sets the environment."""
+    yield monkeypatch
+    forkmeter.configure(max_series=None, idle_seconds=None)
+
+
+def series_of(metric: Any, count: int = 10) -> int:
+    """Counts in so many series more; returns how many there are then."""
+    for _ in range(count):
+        count_one(metric.labels(f"page {time.perf_counter_ns()}"))
+    return len(metric.label_sets())
+
+
+@pytest.mark.usefixtures("defaults")
+def test_the_limit_of_a_process_holds_for_what_says_nothing(shared: bool) -> None:
+    kinds: list[Any] = [Counter, Gauge, Histogram, Summary]
+    mode = "shared" if shared else "lone"
+    for kind in kinds:
+        name = f"default_{mode}_{kind.__name__.lower()}"
+        before, own, free, changed = [
+            kind(f"{name}_{part}", "Help.", ["page"], registry=None) for part in ("before", "own", "free", "changed")
+        ]
+        assert series_of(before, 6) == 6
+        own.bound_series(max_series=3)
+        free.bound_series(max_series=None)
+        forkmeter.configure(max_series=2)
+        after = kind(f"{name}_after", "Help.", ["page"], registry=None)
+        # What was there stays.
+        assert [series_of(metric) for metric in (before, own, free, after)] == [7, 4, 10, 3]
+        changed.bound_series(max_series=5)
+        assert series_of(changed) == 6
+        changed.bound_series()
+        forkmeter.configure(idle_seconds=600)
+        assert series_of(after) == 3
+        forkmeter.configure(max_series=None)
+        assert [series_of(metric) for metric in (before, own, after)] == [17, 4, 13]
+        # Series of no labels, and of those that count overflows.
+        forkmeter.configure(max_series=0)
+        lone = kind(f"{name}_lone", "Help.", registry=None)
+        count_one(lone)
+        assert lone.label_sets() == [{}]
+        assert series_of(after) == 13
+        forkmeter.configure(max_series=None, idle_seconds=None)
+    overflows = REGISTRY._names_to_collectors["forkmeter_series_overflows"]
+    assert {"family": OVERFLOW} not in overflows.label_sets()
+
+
+@pytest.mark.usefixtures("defaults")
+def test_bounds_leave_the_directory_where_it_is(tmp_path: Path) -> None:
+    forkmeter.configure(tmp_path)
+    forkmeter.configure(max_series=5)
+    assert forkmeter.status().why == "configure()"
+    forkmeter.configure()
+    assert forkmeter.status().mode == "single"
+    with pytest.raises(ValueError, match="max_series must not be negative, and is -1"):
+        forkmeter.configure(tmp_path, max_series=-1)
+    with pytest.raises(ValueError, match="idle_seconds must not be negative"):
+        forkmeter.configure(tmp_path, idle_seconds=-0.5)
+    assert forkmeter.status().mode == "single"
+
+
+def test_series_expire_by_default_unless_they_say_how_things_are(
+    shared: bool, registered: list[Any], defaults: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    defaults.setattr(time, "time", lambda: now[0])
+    mode = "shared" if shared else "lone"
+    kinds: list[Any] = [Counter, Histogram, Summary, Gauge]
+    metrics = [kind(f"expiring_{mode}_{kind.__name__.lower()}", "Help.", ["page"]) for kind in kinds]
+    never = Counter(f"expiring_{mode}_never", "Help.", ["page"]).bound_series(idle_seconds=None)
+    own = Gauge(f"expiring_{mode}_own", "Help.", ["page"]).bound_series(idle_seconds=20)
+    states = Enum(f"expiring_{mode}_enum", "Help.", ["page"], states=["off", "on"])
+    registered += [*metrics, never, own, states]
+    for metric in (*metrics, never, own):
+        count_one(metric.labels("/"))
+    states.labels("/").state("on")
+
+    def exposed() -> set[str]:
+        lines = generate_latest(REGISTRY).decode().splitlines()
+        found = {line.split("{")[0] for line in lines if line.startswith(f"expiring_{mode}_")}
+        return {name.split("_")[2] for name in found if not name.endswith("_created")}
+
+    everything = {"counter", "histogram", "summary", "gauge", "never", "own", "enum"}
+    forkmeter.configure(idle_seconds=30)
+    for _ in range(2):
+        assert exposed() == everything
+        now[0] += 10
+    assert exposed() == everything - {"own"}
+    now[0] += 10
+    assert exposed() == {"gauge", "never", "enum"}
+    # Counted in again.
+    count_one(metrics[0].labels("/"))
+    assert metrics[0].value("/") == 1
+    forkmeter.configure(idle_seconds=None)
+    for _ in range(4):
+        now[0] += 100
+        assert exposed() == {"counter", "gauge", "never", "enum"}
+
+
+def test_a_gauge_with_a_function_does_not_expire(registered: list[Any]) -> None:
+    gauge = Gauge("expiring_function", "Help.", ["page"]).bound_series(idle_seconds=0)
+    registered.append(gauge)
+    gauge.labels("/").set_function(lambda: 7)
+    for _ in range(5):
+        assert 'expiring_function{page="/"} 7.0' in generate_latest(REGISTRY).decode()
+
+
+def test_the_environment_sets_bounds_also_later() -> None:
+    program = """
+import os
+import forkmeter
+from forkmeter import Counter
+
+def series(name):
+    metric = Counter(name, "Help.", ["page"])
+    for number in range(10):
+        metric.labels(number).inc()
+    return len(metric.label_sets())
+
+first = series("first")
+os.environ["FORKMETER_MAX_SERIES"] = "2"
+second = series("second")
+forkmeter.configure(max_series=5)
+third = series("third")
+forkmeter.configure(max_series=None)
+fourth = series("fourth")
+print(first, second, third, fourth)
+os.environ["FORKMETER_IDLE_SECONDS"] = "soon"
+os.environ["FORKMETER_MAX_SERIES"] = "-1"
+series("fifth")
+"""
+    environment = {**os.environ, "FORKMETER_MAX_SERIES": "3", "FORKMETER_IDLE_SECONDS": "0"}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["4", "3", "6", "10"]
+    said = done.stderr.splitlines()
+    assert said == [
+        'FORKMETER_MAX_SERIES is "-1", and not a number of series, such as 1000: it is as if it were not set',
+        'FORKMETER_IDLE_SECONDS is "soon", and not a number of seconds, such as 3600: it is as if it were not set',
+    ]
+
+
 def test_a_child_that_is_fetched_while_its_series_goes_counts_on(shared: bool, registered: list[Any]) -> None:
     class Fetched(Counter):
         def _is_child_held(self, key: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bounds::{Bounded, Bounds};
+use super::bounds::{Bound, Bounded, Bounds, DefaultBounds};
 use super::error::{ErrorKind, Result};
 use super::family::{DynFamily, Family};
 use super::name::NameParts;
@@ -164,7 +164,8 @@ impl<M: Metric, S> Builder<M, S> {
         self
     }
 
-    /// Sets how many series the family may have; there is no limit when not called.
+    /// Sets how many series the family may have, or with `None` that there is no limit. When not called, the registry's
+    /// default holds, which is none unless [`Registry::set_default_bounds`] set it.
     ///
     /// A label set for which there is no room is counted in one more series, whose labels all have the value
     /// [`OVERFLOW_LABEL_VALUE`](crate::model::OVERFLOW_LABEL_VALUE), and `forkmeter_series_overflows_total` says for each
@@ -189,20 +190,20 @@ impl<M: Metric, S> Builder<M, S> {
     /// assert_eq!(visits.find(["__overflow__"]).map(|series| series.get()), Some(2.0));
     /// # Ok::<(), forkmeter_core::metric::Error>(())
     /// ```
-    pub fn max_series(mut self, max_series: usize) -> Self {
-        self.bounds.max_series = Some(max_series);
+    pub fn max_series(mut self, max_series: impl Into<Option<usize>>) -> Self {
+        self.bounds.max_series = Bound::Own(max_series.into());
         self
     }
 
-    /// Removes series in which nobody counted for this long, as far as collections of the registry see; never when
-    /// not called.
+    /// Removes series in which nobody counted for this long, as far as collections of the registry see; with `None`
+    /// never. When not called, the registry's default holds, as for [`Builder::max_series`].
     ///
     /// A series is idle while its values stay what they are. It is removed by the first collection that finds it so
     /// for long enough, at its third look at the earliest, and is not in its result. Counted in again, also through a
     /// handle that was held meanwhile, it is there again and starts from zero. Series without labels stay, and so does
     /// the one for what has no room.
-    pub fn idle_expiry(mut self, after: Duration) -> Self {
-        self.bounds.idle_seconds = Some(after.as_secs_f64());
+    pub fn idle_expiry(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.bounds.idle_seconds = Bound::Own(after.into().map(|after| after.as_secs_f64()));
         self
     }
 
@@ -225,7 +226,8 @@ impl<M: Metric, S> Builder<M, S> {
     where
         S: Shape<M>,
     {
-        let family = self.family(registry.store(), registry.const_labels())?;
+        let defaults = registry.default_bounds();
+        let family = self.family(registry.store(), registry.const_labels(), defaults)?;
         registry.register(&family)?;
         Ok(shaped::<M, S>(family))
     }
@@ -241,7 +243,8 @@ impl<M: Metric, S> Builder<M, S> {
     where
         S: Shape<M>,
     {
-        let family = self.family(registry.store(), registry.const_labels())?;
+        let defaults = registry.default_bounds();
+        let family = self.family(registry.store(), registry.const_labels(), defaults)?;
         let Err(error) = registry.register(&family) else {
             return Ok(shaped::<M, S>(family));
         };
@@ -262,12 +265,17 @@ impl<M: Metric, S> Builder<M, S> {
     where
         S: Shape<M>,
     {
-        let family = self.family(store, &LabelSet::empty())?;
+        let family = self.family(store, &LabelSet::empty(), &Arc::default())?;
         store.declare(family.descriptor());
         Ok(shaped::<M, S>(family))
     }
 
-    fn family(self, store: &Arc<dyn Store>, outer: &LabelSet) -> Result<DynFamily<M>> {
+    fn family(
+        self,
+        store: &Arc<dyn Store>,
+        outer: &LabelSet,
+        defaults: &Arc<DefaultBounds>,
+    ) -> Result<DynFamily<M>> {
         let name = self.parts.family_name(M::KIND, self.scheme)?;
         let mut label_names = self.label_names;
         let mut const_values = Vec::new();
@@ -307,7 +315,7 @@ impl<M: Metric, S> Builder<M, S> {
             upper_bounds,
             states: self.states,
         };
-        let bounded = Bounded::new(self.bounds, &descriptor, &**store);
+        let bounded = Bounded::new(self.bounds, Arc::clone(defaults), &descriptor, &**store);
         Ok(DynFamily::new(
             Arc::new(descriptor),
             Arc::clone(store),

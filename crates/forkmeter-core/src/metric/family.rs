@@ -250,7 +250,7 @@ impl<M: Metric> DynFamily<M> {
 
     /// Tells whether series are to be removed once nobody counts in them.
     pub(crate) fn forgets_idle_series(&self) -> bool {
-        self.core.bounded.watches()
+        self.core.label_count() > 0 && self.core.bounded.watches()
     }
 
     /// Removes the series that are idle, as a collection of the family at a time shows, and returns their label values.
@@ -378,6 +378,10 @@ impl<M: Metric> FamilyCore<M> {
         // The lock is kept while the store works, so that no removal comes between interning and remembering.
         let (store, descriptor) = (&*self.store, &self.descriptor);
         let interned = self.with_all_values(label_values, |all| {
+            if label_values.is_empty() {
+                // The one series of a family without labels always has room.
+                return Some(store.intern(descriptor, all));
+            }
             self.bounded.intern(store, descriptor, all)
         });
         let Some(slots) = interned else {

@@ -42,7 +42,8 @@ mod untyped;
 use std::fmt;
 use std::sync::Arc;
 
-pub use bounds::{OVERFLOWS_HELP, OVERFLOWS_NAME};
+pub(crate) use bounds::DefaultBounds;
+pub use bounds::{Bound, OVERFLOWS_HELP, OVERFLOWS_NAME};
 pub use builder::{Builder, Dynamic, Labelled, Shape, Single};
 pub use counter::Counter;
 pub use error::{Error, ErrorKind, Result};

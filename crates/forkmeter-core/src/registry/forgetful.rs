@@ -10,11 +10,18 @@ use crate::model::{Descriptor, LabelSet, MetricFamily};
 
 /// Is such a family, whatever its kind.
 pub(super) trait Forgetful: Send + Sync {
+    /// Tells whether its idle series are to go.
+    fn is_forgetful(&self) -> bool;
+
     /// Removes what a collection at a time shows to be idle, from the store and from the collected family.
     fn remove_idle(&self, collected: &mut MetricFamily, now_seconds: f64);
 }
 
 impl<M: Metric> Forgetful for DynFamily<M> {
+    fn is_forgetful(&self) -> bool {
+        self.forgets_idle_series()
+    }
+
     fn remove_idle(&self, collected: &mut MetricFamily, now_seconds: f64) {
         let removed = DynFamily::remove_idle(self, collected, now_seconds);
         let descriptor = self.descriptor();
@@ -37,9 +44,11 @@ impl Registry {
             let forgetful = entries.filter_map(|entry| match &entry.what {
                 What::Family {
                     descriptor,
-                    forgetful: Some(family),
+                    forgetful,
                     ..
-                } => Some((Arc::clone(&descriptor.name), Arc::clone(family))),
+                } if !descriptor.label_names.is_empty() && forgetful.is_forgetful() => {
+                    Some((Arc::clone(&descriptor.name), Arc::clone(forgetful)))
+                }
                 _ => None,
             });
             forgetful.collect()

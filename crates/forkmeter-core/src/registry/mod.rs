@@ -9,6 +9,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub use collector::Collector;
 pub use gather::{Exposition, Gather};
@@ -16,7 +17,9 @@ pub use restricted::RestrictedRegistry;
 
 use self::forgetful::Forgetful;
 use crate::fork;
-use crate::metric::{DynFamily, ErrorKind, Family, Metric, Result, claimed_suffixes};
+use crate::metric::{
+    DefaultBounds, DynFamily, ErrorKind, Family, Metric, Result, claimed_suffixes,
+};
 use crate::model::{Descriptor, LabelSet, MetricFamily, MetricType};
 use crate::store::{Collected, Store};
 
@@ -49,6 +52,7 @@ use crate::store::{Collected, Store};
 pub struct Registry {
     store: Arc<dyn Store>,
     const_labels: LabelSet,
+    default_bounds: Arc<DefaultBounds>,
     state: Arc<Mutex<State>>,
 }
 
@@ -77,8 +81,8 @@ enum What {
     Family {
         descriptor: Arc<Descriptor>,
         family: Arc<dyn Any + Send + Sync>,
-        /// The same, where idle series are to be removed.
-        forgetful: Option<Arc<dyn Forgetful>>,
+        /// The same, as one that may have idle series.
+        forgetful: Arc<dyn Forgetful>,
     },
     Collector(Arc<dyn Collector>),
     TargetInfo,
@@ -90,6 +94,7 @@ impl Registry {
         Self {
             store,
             const_labels: LabelSet::empty(),
+            default_bounds: Arc::default(),
             state: Arc::default(),
         }
     }
@@ -112,6 +117,40 @@ impl Registry {
         &self.store
     }
 
+    /// Sets the bounds of the families that are or will be registered with a builder here, unless they have bounds of
+    /// their own: how many series one has at most (see [`Builder::max_series`](crate::metric::Builder::max_series)), and
+    /// after which time a series goes in which nobody counts (see
+    /// [`Builder::idle_expiry`](crate::metric::Builder::idle_expiry)).
+    ///
+    /// They hold from now on, for families that exist, too; series that are there stay. Families without labels have no
+    /// bounds. Series of gauges, infos and state sets do not expire by default, since what they say holds for as long as
+    /// nobody says otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use forkmeter_core::{metric::Counter, registry::Registry, store::HeapStore};
+    /// # let registry = Registry::new(Arc::new(HeapStore::new(|| 0.0)));
+    /// let bounded = Counter::builder("visits", "").labels(["page"]).register(&registry)?;
+    /// let free = Counter::builder("jobs", "").labels(["id"]).max_series(None).register(&registry)?;
+    /// registry.set_default_bounds(Some(1), None);
+    /// for value in ["a", "b", "c"] {
+    ///     bounded.with_label_values([value]).inc();
+    ///     free.with_label_values([value]).inc();
+    /// }
+    /// assert_eq!(bounded.find(["__overflow__"]).map(|series| series.get()), Some(2.0));
+    /// assert_eq!(free.series().len(), 3);
+    /// # Ok::<(), forkmeter_core::metric::Error>(())
+    /// ```
+    pub fn set_default_bounds(&self, max_series: Option<usize>, idle_after: Option<Duration>) {
+        self.default_bounds.set(max_series, idle_after);
+    }
+
+    pub(crate) fn default_bounds(&self) -> &Arc<DefaultBounds> {
+        &self.default_bounds
+    }
+
     /// Returns the labels that all families get.
     pub fn const_labels(&self) -> &LabelSet {
         &self.const_labels
@@ -130,10 +169,9 @@ impl Registry {
         let descriptor = Arc::clone(family.descriptor());
         let names = exposed_names(&descriptor.name, descriptor.kind);
         let family = Arc::new(family.clone());
-        let forgetful = family.forgets_idle_series();
         let what = What::Family {
             descriptor: Arc::clone(&descriptor),
-            forgetful: forgetful.then(|| Arc::clone(&family) as Arc<dyn Forgetful>),
+            forgetful: Arc::clone(&family) as Arc<dyn Forgetful>,
             family,
         };
         self.claim(names, what)?;

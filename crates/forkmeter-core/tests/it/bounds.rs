@@ -141,3 +141,83 @@ fn series_of_other_constant_labels_stay() {
     assert_eq!(samples(&registry, "c").len(), 1);
     assert_eq!(blue.series().len(), 1);
 }
+
+#[test]
+fn defaults_hold_for_families_that_say_nothing_whenever_they_were_made() {
+    let registry = registry();
+    let before = Counter::builder("before", "").labels(["a"]);
+    let before = before.register(&registry).unwrap();
+    let own = Counter::builder("own", "").labels(["a"]).max_series(3);
+    let own = own.register(&registry).unwrap();
+    let free = Gauge::builder("free", "").labels(["a"]).max_series(None);
+    let free = free.register(&registry).unwrap();
+    let lone = Counter::builder("lone", "").const_label("a", "1");
+    registry.set_default_bounds(Some(0), None);
+    lone.register(&registry).unwrap().inc();
+    registry.set_default_bounds(Some(1), None);
+    let after = Histogram::builder("after", "").labels(["a"]);
+    let after = after.register(&registry).unwrap();
+    for value in ["0", "1", "2", "3", "4"] {
+        before.with_label_values([value]).inc();
+        own.with_label_values([value]).inc();
+        free.with_label_values([value]).set(1.0);
+        after.with_label_values([value]).observe(1.0);
+    }
+    let lens = [
+        before.series().len(),
+        own.series().len(),
+        free.series().len(),
+        after.series().len(),
+    ];
+    assert_eq!(lens, [2, 4, 5, 2]);
+    assert_eq!(
+        samples(&registry, "before"),
+        [("0".to_owned(), 1.0), ("__overflow__".to_owned(), 4.0)]
+    );
+    assert_eq!(samples(&registry, "lone"), [("1".to_owned(), 1.0)]);
+    let mut said = samples(&registry, "forkmeter_series_overflows");
+    said.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [("after", 4.0), ("before", 4.0), ("own", 2.0)];
+    assert_eq!(said, expected.map(|(a, v)| (a.to_owned(), v)));
+    // What is there stays, and there is room again.
+    registry.set_default_bounds(None, None);
+    before.with_label_values(["new"]).inc();
+    assert_eq!(before.series().len(), 3);
+}
+
+#[test]
+fn by_default_what_counts_expires_and_what_says_how_things_are_does_not() {
+    let registry = registry();
+    let after = Duration::ZERO;
+    let jobs = Counter::builder("jobs", "").labels(["a"]);
+    let jobs = jobs.register(&registry).unwrap();
+    let never = Counter::builder("never", "")
+        .labels(["a"])
+        .idle_expiry(None);
+    let never = never.register(&registry).unwrap();
+    let own = Gauge::builder("own", "").labels(["a"]).idle_expiry(after);
+    let own = own.register(&registry).unwrap();
+    let version = Gauge::builder("version", "").labels(["a"]);
+    let version = version.register(&registry).unwrap();
+    jobs.with_label_values(["x"]).inc();
+    never.with_label_values(["x"]).inc();
+    own.with_label_values(["x"]).set(1.0);
+    version.with_label_values(["x"]).set(1.0);
+    let lens = || {
+        let families = registry.gather().families;
+        let len = |name: &str| {
+            let mut found = families.iter().filter(|family| &*family.name == name);
+            found.next().map(|family| family.samples.len())
+        };
+        [len("jobs"), len("never"), len("own"), len("version")].map(Option::unwrap_or_default)
+    };
+    registry.set_default_bounds(None, Some(after));
+    assert_eq!(lens(), [1; 4]);
+    assert_eq!(lens(), [1; 4]);
+    assert_eq!(lens(), [0, 1, 0, 1]);
+    registry.set_default_bounds(None, None);
+    jobs.with_label_values(["x"]).inc();
+    for _ in 0..5 {
+        assert_eq!(lens(), [1, 1, 0, 1]);
+    }
+}

@@ -238,9 +238,10 @@ impl NativeMetric {
         Ok(true)
     }
 
-    /// Has Python decide from now on whether a child can be made.
-    fn _bound_children(&self) -> PyResult<()> {
-        self.parent()?.bound();
+    /// Says whether Python decides from now on if a child can be made; with `None` where that is the default.
+    #[pyo3(signature = (is_bounded))]
+    fn _bound_children(&self, is_bounded: Option<bool>) -> PyResult<()> {
+        self.parent()?.bound(is_bounded);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! A metric with label names: its series, and the children that stand for some of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -12,7 +12,11 @@ use super::objects::{self, ClassVersion};
 use super::{Core, NativeMetric};
 use crate::attached::Attached;
 use crate::series::Family;
-use crate::{call, plain};
+use crate::{call, default_bounds, plain};
+
+const AS_DEFAULT: u8 = 0;
+const BOUNDED: u8 = 1;
+const UNBOUNDED: u8 = 2;
 
 /// How many label values need no allocation to be looked at.
 const FEW_LABELS: usize = 8;
@@ -30,8 +34,8 @@ pub(super) struct Parent {
     others: Py<PyDict>,
     /// The class whose children were set up by the native half alone.
     plain_class: Attached<Option<ClassVersion>>,
-    /// Whether Python decides if there is room for another series.
-    is_bounded: AtomicBool,
+    /// Whether Python decides if there is room for another series: one of the constants below.
+    bounds: AtomicU8,
 }
 
 impl Parent {
@@ -43,7 +47,7 @@ impl Parent {
             children: Attached::default(),
             others: PyDict::new(label_names.py()).unbind(),
             plain_class: Attached::default(),
-            is_bounded: AtomicBool::new(false),
+            bounds: AtomicU8::new(AS_DEFAULT),
         }
     }
 
@@ -55,10 +59,24 @@ impl Parent {
         self.label_names.bind(py)
     }
 
-    /// Has Python make all children from now on.
-    pub(super) fn bound(&self) {
+    /// Says whether Python makes all children from now on; where nothing is said, whether that is the default.
+    pub(super) fn bound(&self, is_bounded: Option<bool>) {
+        let bounds = is_bounded.map_or(
+            AS_DEFAULT,
+            |is_bounded| {
+                if is_bounded { BOUNDED } else { UNBOUNDED }
+            },
+        );
         // ORDERING: only threads that have the interpreter's lock look.
-        self.is_bounded.store(true, Ordering::Relaxed);
+        self.bounds.store(bounds, Ordering::Relaxed);
+    }
+
+    fn is_bounded(&self) -> bool {
+        // ORDERING: as in `bound`.
+        match self.bounds.load(Ordering::Relaxed) {
+            AS_DEFAULT => default_bounds::has_limit(),
+            bounds => bounds == BOUNDED,
+        }
     }
 
     /// Hears that Python had a child set up by the native half alone.
@@ -99,8 +117,7 @@ impl Parent {
         let py = metric.py();
         let family = self.family.as_ref()?;
         let class = metric.get_type();
-        // ORDERING: as in `bound`.
-        if self.is_bounded.load(Ordering::Relaxed)
+        if self.is_bounded()
             || self.plain_class.get(py)? != ClassVersion::of(&class)?
             || !self.others.bind(py).is_empty()
         {
@@ -259,8 +276,11 @@ impl Parent {
         let hash = children::hash(exact.as_slice());
         let child = hash.and_then(|hash| self.object(hash, exact.as_slice()));
         Ok(
-            child.is_some_and(|child| objects::reference_count(&child) > OWN_REFERENCES)
-                || self.others.bind(key.py()).contains(key)?,
+            // What has attributes of its own, such as a gauge's function, would not be made again as it is.
+            child.is_some_and(|child| {
+                objects::reference_count(&child) > OWN_REFERENCES
+                    || !objects::has_empty_dict(&child)
+            }) || self.others.bind(key.py()).contains(key)?,
         )
     }
 
