@@ -265,6 +265,13 @@ pub(crate) fn is_instance(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -
     }
 }
 
+/// Tells whether `object` is a class of exceptions.
+#[inline]
+pub(crate) fn is_exception_class(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object is held.
+    unsafe { ffi::PyExceptionClass_Check(object.as_ptr()) != 0 }
+}
+
 /// Decorates `function` by a function of `forkmeter.decorator`.
 pub(crate) fn decorate<'py>(
     decorator: &str,

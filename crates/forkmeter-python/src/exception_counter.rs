@@ -3,17 +3,19 @@
 use pyo3::exceptions::PyAttributeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::attached::Attached;
 use crate::call;
 use crate::names::names;
 
 /// Counts the exceptions that leave a block or a function; they go on their way.
-#[pyclass(subclass, dict, weakref, module = "forkmeter.context_managers")]
+#[pyclass(subclass, dict, weakref, frozen, module = "forkmeter.context_managers")]
 #[derive(Debug, Default)]
 pub(crate) struct ExceptionCounter {
-    /// The counter, and which exceptions count: a type, or a tuple of them.
-    parts: Option<(Py<PyAny>, Py<PyAny>)>,
+    counter: Attached<Option<Py<PyAny>>>,
+    /// Which exceptions count: a type, or a tuple of them.
+    exception: Attached<Option<Py<PyAny>>>,
 }
 
 /// Is a counter and what counts there.
@@ -22,17 +24,25 @@ type Parts<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 impl ExceptionCounter {
     /// Makes what counts exceptions of these types in a counter.
     pub(crate) fn of(counter: Bound<'_, PyAny>, exception: Bound<'_, PyAny>) -> Self {
-        let parts = Some((counter.unbind(), exception.unbind()));
-        Self { parts }
+        Self {
+            counter: Attached::new(Some(counter.unbind())),
+            exception: Attached::new(Some(exception.unbind())),
+        }
+    }
+
+    /// Tells whether it is sure, without a call, that `None` is none of what counts.
+    #[inline]
+    pub(crate) fn never_counts_none(&self, py: Python<'_>) -> bool {
+        let exception = self.exception.bound(py);
+        // Whether something is an instance of another kind of class may be for Python code to say.
+        exception.is_some_and(|exception| {
+            exception.get_type().is(py.get_type::<PyType>()) && call::is_exception_class(&exception)
+        })
     }
 
     fn parts<'py>(&self, py: Python<'py>, missing: &'static str) -> PyResult<Parts<'py>> {
-        match &self.parts {
-            Some((counter, exception)) => {
-                Ok((counter.bind(py).clone(), exception.bind(py).clone()))
-            }
-            None => Err(PyAttributeError::new_err(missing)),
-        }
+        let parts = self.counter.bound(py).zip(self.exception.bound(py));
+        parts.ok_or_else(|| PyAttributeError::new_err(missing))
     }
 }
 
@@ -44,10 +54,11 @@ impl ExceptionCounter {
         Self::default()
     }
 
-    fn __init__(slf: &Bound<'_, Self>, counter: Py<PyAny>, exception: Py<PyAny>) {
-        let replaced = slf.borrow_mut().parts.replace((counter, exception));
-        // Dropped without the borrow: the end of an object may run Python code.
-        drop(replaced);
+    fn __init__(&self, py: Python<'_>, counter: Py<PyAny>, exception: Py<PyAny>) {
+        let counter = self.counter.replace(py, Some(counter));
+        let exception = self.exception.replace(py, Some(exception));
+        // Dropped once both are there: the end of an object may run Python code.
+        drop((counter, exception));
     }
 
     #[getter(_counter)]
@@ -73,7 +84,7 @@ impl ExceptionCounter {
     ) -> PyResult<bool> {
         let _ = (typ, traceback);
         let py = slf.py();
-        let (counter, exception) = slf.borrow().parts(py, "_exception")?;
+        let (counter, exception) = slf.get().parts(py, "_exception")?;
         if call::is_instance(value, &exception)? {
             call::call_without_arguments(&counter, names().inc.bind(py))?;
         }
@@ -86,14 +97,12 @@ impl ExceptionCounter {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some((counter, exception)) = &self.parts {
-            visit.call(counter)?;
-            visit.call(exception)?;
-        }
-        Ok(())
+        self.counter.traverse(&visit)?;
+        self.exception.traverse(&visit)
     }
 
-    fn __clear__(&mut self) {
-        self.parts = None;
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.counter.replace(py, None));
+        drop(self.exception.replace(py, None));
     }
 }

@@ -5,21 +5,28 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::attached::Attached;
 use crate::call;
 use crate::names::names;
 
 /// Keeps a gauge at the number of blocks or runs that are under way.
-#[pyclass(subclass, dict, weakref, module = "forkmeter.context_managers")]
+#[pyclass(subclass, dict, weakref, frozen, module = "forkmeter.context_managers")]
 #[derive(Debug, Default)]
 pub(crate) struct InprogressTracker {
-    gauge: Option<Py<PyAny>>,
+    gauge: Attached<Option<Py<PyAny>>>,
 }
 
 impl InprogressTracker {
     /// Makes a tracker of a gauge.
     pub(crate) fn of(gauge: Bound<'_, PyAny>) -> Self {
-        let gauge = Some(gauge.unbind());
+        let gauge = Attached::new(Some(gauge.unbind()));
         Self { gauge }
+    }
+
+    /// Returns the gauge, if there is one.
+    #[inline]
+    pub(crate) fn known_gauge<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.gauge.bound(py)
     }
 }
 
@@ -31,29 +38,25 @@ impl InprogressTracker {
         Self::default()
     }
 
-    fn __init__(slf: &Bound<'_, Self>, gauge: Py<PyAny>) {
-        Self::set_gauge(slf, gauge);
+    fn __init__(&self, py: Python<'_>, gauge: Py<PyAny>) {
+        self.set_gauge(py, gauge);
     }
 
     #[getter(_gauge)]
     fn gauge<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match &self.gauge {
-            Some(gauge) => Ok(gauge.bind(py).clone()),
-            None => Err(PyAttributeError::new_err("_gauge")),
-        }
+        self.known_gauge(py)
+            .ok_or_else(|| PyAttributeError::new_err("_gauge"))
     }
 
     #[setter(_gauge)]
-    fn set_gauge(slf: &Bound<'_, Self>, gauge: Py<PyAny>) {
-        let replaced = slf.borrow_mut().gauge.replace(gauge);
-        // Dropped without the borrow: the end of an object may run Python code.
-        drop(replaced);
+    fn set_gauge(&self, py: Python<'_>, gauge: Py<PyAny>) {
+        drop(self.gauge.replace(py, Some(gauge)));
     }
 
     /// Increments the gauge.
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let gauge = slf.borrow().gauge(py)?;
+        let gauge = slf.get().gauge(py)?;
         call::call_without_arguments(&gauge, names().inc.bind(py))
     }
 
@@ -66,7 +69,7 @@ impl InprogressTracker {
     ) -> PyResult<()> {
         let _ = (typ, value, traceback);
         let py = slf.py();
-        let gauge = slf.borrow().gauge(py)?;
+        let gauge = slf.get().gauge(py)?;
         call::call_without_arguments(&gauge, names().dec.bind(py))
     }
 
@@ -76,10 +79,10 @@ impl InprogressTracker {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.gauge)
+        self.gauge.traverse(&visit)
     }
 
-    fn __clear__(&mut self) {
-        self.gauge = None;
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.gauge.replace(py, None));
     }
 }

@@ -27,6 +27,7 @@ mod inprogress_tracker;
 mod interpreter;
 mod keeper;
 mod kinds;
+mod layout;
 mod metric;
 mod mode;
 mod names;
@@ -95,13 +96,14 @@ mod _forkmeter {
     use forkmeter_core::model::OVERFLOW_LABEL_VALUE;
 
     use super::{
-        PyModule, PyResult, audit, default_bounds, interpreter, mode, names, quick, shared,
+        PyModule, PyResult, audit, default_bounds, interpreter, layout, mode, names, quick, shared,
     };
     use pyo3::prelude::*;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         interpreter::claim(module.py())?;
+        layout::know_version(module.py());
         names::intern(module.py());
         mode::read_environment();
         default_bounds::read_environment();

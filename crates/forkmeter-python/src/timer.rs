@@ -76,6 +76,18 @@ impl Timer {
         Some(seconds)
     }
 
+    /// Records the seconds by `record`, unless that does not do it.
+    #[inline]
+    pub(crate) fn record_natively(
+        &self,
+        py: Python<'_>,
+        seconds: f64,
+        record: impl FnOnce(&Bound<'_, PyAny>, &Bound<'_, PyString>, f64) -> Option<()>,
+    ) -> Option<()> {
+        let (metric, name) = (self.metric.bound(py)?, self.callback_name.bound(py)?);
+        record(&metric, &name, seconds)
+    }
+
     /// Gives the seconds to the metric.
     ///
     /// # Errors

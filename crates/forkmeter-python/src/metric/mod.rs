@@ -13,6 +13,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+pub(crate) use self::objects::ClassVersion;
 use self::parent::Parent;
 use crate::call;
 use crate::descriptor::Declaration;

@@ -32,7 +32,7 @@ pub(super) fn are_equal_texts(these: &[Bound<'_, PyAny>], others: &[Bound<'_, Py
 
 /// Is a class as it was: changing it or one of its bases makes another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ClassVersion {
+pub(crate) struct ClassVersion {
     class: usize,
     tag: u64,
     /// Up to Python 3.11 this alone may say that the tag is out of date; later ones need not set it.
@@ -42,7 +42,7 @@ pub(super) struct ClassVersion {
 impl ClassVersion {
     /// Returns the version of a class, unless nobody has looked anything up in it since it changed.
     #[inline]
-    pub(super) fn of(class: &Bound<'_, PyType>) -> Option<Self> {
+    pub(crate) fn of(class: &Bound<'_, PyType>) -> Option<Self> {
         let class = class.as_type_ptr();
         // SAFETY: a class that is held.
         let flags = unsafe { (*class).tp_flags };
@@ -56,7 +56,7 @@ impl ClassVersion {
     }
 
     /// Returns the version to compare later ones with.
-    pub(super) fn to_remember(class: &Bound<'_, PyType>) -> Option<Self> {
+    pub(crate) fn to_remember(class: &Bound<'_, PyType>) -> Option<Self> {
         Self::of(class).filter(|own| own.has_flag || class.py().version_info() >= (3, 12))
     }
 }

@@ -13,7 +13,6 @@ use super::{Function, Original, none, quick, replace};
 use crate::kinds::{NativeCounter, NativeGauge, NativeHistogram, NativeSummary};
 use crate::metric::NativeMetric;
 use crate::series::Place;
-use crate::timer::Timer;
 
 /// Puts all of them in their places.
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
@@ -32,14 +31,7 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
         "observe",
         Function::Fast(histogram_observe),
         &HISTOGRAM_OBSERVE,
-    )?;
-    replace::<Timer>(
-        py,
-        "__enter__",
-        Function::NoArguments(timer_enter),
-        &TIMER_ENTER,
-    )?;
-    replace::<Timer>(py, "__exit__", Function::Fast(timer_exit), &TIMER_EXIT)
+    )
 }
 
 static COUNTER_INC: Original = Original::new();
@@ -48,8 +40,6 @@ static GAUGE_DEC: Original = Original::new();
 static GAUGE_SET: Original = Original::new();
 static SUMMARY_OBSERVE: Original = Original::new();
 static HISTOGRAM_OBSERVE: Original = Original::new();
-static TIMER_ENTER: Original = Original::new();
-static TIMER_EXIT: Original = Original::new();
 
 /// Calls `record` with the values of a metric, and with the only argument as a number: 1 where there is none and it is
 /// optional. Tells whether that was possible, and `record` said so.
@@ -105,7 +95,7 @@ fn number(given: Borrowed<'_, '_, PyAny>) -> Option<f64> {
 /// Defines the function of a method that records its only argument.
 macro_rules! recorder {
     ($name:ident, $original:ident, $is_optional:literal, $record:expr) => {
-        unsafe extern "C" fn $name(
+        pub(super) unsafe extern "C" fn $name(
             slf: *mut PyObject,
             args: *const *mut PyObject,
             count: Py_ssize_t,
@@ -155,49 +145,3 @@ recorder!(
         true
     }
 );
-
-unsafe extern "C" fn timer_enter(slf: *mut PyObject, nothing: *mut PyObject) -> *mut PyObject {
-    let body = |py: Python<'_>| {
-        // SAFETY: method descriptors check the type of `slf`, which the caller holds.
-        let timer = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<Timer>() };
-        timer.get().start_natively(py)
-    };
-    // SAFETY: CPython calls this by the descriptor's convention.
-    if unsafe { quick(body) }.is_none() {
-        // SAFETY: as above; these are the arguments.
-        return unsafe { TIMER_ENTER.call(slf, nothing) };
-    }
-    // SAFETY: the caller holds the timer.
-    unsafe { ffi::Py_INCREF(slf) };
-    slf
-}
-
-unsafe extern "C" fn timer_exit(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    count: Py_ssize_t,
-    names: *mut PyObject,
-) -> *mut PyObject {
-    let body = |py: Python<'_>| {
-        if !names.is_null() || count != 3 {
-            return None;
-        }
-        // SAFETY: method descriptors check the type of `slf`, which the caller holds.
-        let timer = unsafe { Borrowed::from_ptr(py, slf).cast_unchecked::<Timer>() };
-        let seconds = timer.get().stop_natively(py)?;
-        Some(
-            timer
-                .get()
-                .hand_over(py, seconds)
-                .map_err(|error| error.restore(py)),
-        )
-    };
-    // SAFETY: CPython calls this by the descriptor's convention.
-    match unsafe { quick(body) } {
-        // SAFETY: as above; these are the arguments.
-        None => unsafe { TIMER_EXIT.call_fast(slf, args, count, names) },
-        Some(Ok(())) => none(),
-        // The exception is set.
-        Some(Err(())) => std::ptr::null_mut(),
-    }
-}

@@ -12,8 +12,12 @@
     reason = "method descriptors can only be made through the C API"
 )]
 
+mod bound;
 mod calls;
+mod ends;
+mod free;
 mod labels;
+mod own;
 mod timers;
 
 use std::ffi::c_int;
@@ -138,7 +142,9 @@ impl Original {
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     labels::install(py)?;
     timers::install(py)?;
-    calls::install(py)
+    calls::install(py)?;
+    ends::install(py)?;
+    bound::install(py)
 }
 
 /// Puts a function in the place of a method's, unless it is there, or the method is called by another convention.

@@ -9,16 +9,13 @@ use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use super::free::FreeList;
 use super::{Function, Original, quick, replace};
-use crate::attached::Attached;
 use crate::kinds::{NativeGauge, NativeHistogram, NativeSummary};
 use crate::names::names;
 use crate::timer::Timer;
 
-/// How many timers wait to be used again.
-const MAX_FREE: usize = 64;
-
-static FREE: Attached<Vec<Py<Timer>>> = Attached::new(Vec::new());
+static FREE: FreeList = FreeList::new();
 
 static GAUGE_TIME: Original = Original::new();
 static SUMMARY_TIME: Original = Original::new();
@@ -83,7 +80,8 @@ fn used_again<'py>(
     callback_name: &Py<PyString>,
 ) -> Option<Bound<'py, Timer>> {
     let py = metric.py();
-    let timer = FREE.with(py, Vec::pop)?.into_bound(py);
+    // SAFETY: `keep` puts timers alone there.
+    let timer = unsafe { FREE.take(py)?.cast_into_unchecked::<Timer>() };
     timer.get().start_anew(metric, callback_name);
     // SAFETY: an object of a class that the collector knows, which it has not looked at since it came into `FREE`.
     unsafe { ffi::PyObject_GC_Track(timer.as_ptr().cast()) };
@@ -127,18 +125,16 @@ fn keep(py: Python<'_>, object: *mut PyObject) -> Option<()> {
     unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     // May run Python code, when the metric goes; nobody finds the timer meanwhile.
     timer.get().forget(py);
-    FREE.with(py, |free| {
-        if free.len() >= MAX_FREE {
-            return None;
-        }
-        // SAFETY: from here on it is held again, by `FREE`.
-        let timer = unsafe {
-            ffi::Py_INCREF(object);
-            Bound::from_owned_ptr(py, object).cast_into_unchecked::<Timer>()
-        };
-        free.push(timer.unbind());
-        Some(())
-    })
+    if !FREE.has_room(py) {
+        return None;
+    }
+    // SAFETY: from here on it is held again, by `FREE`.
+    let timer = unsafe {
+        ffi::Py_INCREF(object);
+        Bound::from_owned_ptr(py, object)
+    };
+    FREE.put(timer);
+    Some(())
 }
 
 /// Returns the pointer that stands where the class of an object says, if it says so.
