@@ -21,17 +21,22 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import forkmeter
 from forkmeter.exposition import generate_latest
 from forkmeter.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # The order is that of the library's enumeration.
 CALLS = ["open", "fallocate", "mmap", "pread", "pwrite", "lock", "rename", "unlink", "stat", "mkdir", "readdir"]
 FOR_EVER = 1 << 40
 # A store leaves a directory alone for a second after it failed.
 LATER_SECONDS = 2
+# Their names are long: a file is sealed where 256 KiB and more than half of it are removed series.
+CROWD = 400
 SAMPLES = ("requests_total", "latency_seconds_count", "level")
 
 
@@ -43,6 +48,7 @@ class Faults:
         self.library = ctypes.CDLL(None)
         self.library.faults_arm.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int]
         self.library.faults_shift_clock.argtypes = [ctypes.c_int, ctypes.c_double]
+        self.library.faults_hold_clock.argtypes = [ctypes.c_int]
 
     def watch(self, directory: str) -> None:
         """Counts calls that concern a directory or files in it; no others fail."""
@@ -76,6 +82,15 @@ class Faults:
         """Moves this process's clocks away from the true ones, by whole seconds."""
         self.library.faults_shift_clock(0, wall)
         self.library.faults_shift_clock(1, monotonic)
+
+    @contextlib.contextmanager
+    def no_time_passes(self) -> Iterator[None]:
+        """Stops the monotonic clock, by which a store waits."""
+        self.library.faults_hold_clock(1)
+        try:
+            yield
+        finally:
+            self.library.faults_hold_clock(0)
 
 
 class Said(logging.Handler):
@@ -305,6 +320,70 @@ class Host:
             "outside": from_outside(directory),
         }
 
+    def crowd(self) -> None:
+        """Makes series and removes them, so many that the files of their kinds are sealed by the next series."""
+        for number in range(CROWD):
+            path = f"/{number:01000}"
+            self.requests.labels(path).inc()
+            self.requests.remove(path)
+            # Each has five keys.
+            if number % 4 == 0:
+                self.latency.labels(path).observe(0.5)
+                self.latency.remove(path)
+
+    def seal_and_fold(self, fault: dict[str, Any]) -> list[float]:
+        """Counts in files that are sealed then and goes on in others, folds what was sealed, and returns the sums.
+
+        Args:
+            fault: what `Faults.arm` takes, for the fold.
+        """
+        assert self.faults
+        with self.faults.no_time_passes():
+            self.count(0, 3)
+            self.crowd()
+            self.count(3, 6)
+            self.sums()
+            self.faults.watch(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+            if fault:
+                self.faults.arm(**fault)
+        return self.fold()
+
+    def fold(self) -> list[float]:
+        """Lets the while pass, folds what was sealed, and returns the sums."""
+        assert self.faults
+        self.faults.shift(monotonic=LATER_SECONDS)
+        return self.sums()
+
+    def folding_life(self, directory: str, fault: dict[str, Any]) -> dict[str, Any]:
+        """Seals files, and folds them while a call fails; once more afterwards.
+
+        Args:
+            directory: where to count.
+            fault: what `Faults.arm` takes.
+        """
+        assert self.faults
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        self.begin()
+        self.seal_and_fold(fault)
+        self.count(6, 9)
+        kept = self.kept()
+        seen, hits = self.faults.seen(), self.faults.hits()
+        self.faults.disarm()
+        self.faults.shift(monotonic=3 * LATER_SECONDS)
+        self.sums()
+        self.count(0, 9)
+        return {
+            "kept": kept,
+            "seen": seen,
+            "hits": hits,
+            "after": self.sums(),
+            "got": self.got(0, 9),
+            "kept after": self.kept(),
+            "log": self.said.lines,
+            "outside": from_outside(directory),
+            "files": sorted(path.name for path in Path(directory).iterdir()),
+        }
+
     def leave(self, directory: str, series: int) -> None:
         """Counts and dies, with files left behind."""
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
@@ -314,17 +393,19 @@ class Host:
             forkmeter.Gauge(f"left_{mode}", "Help.", multiprocess_mode=mode).set(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def die(self, directory: str, fault: dict[str, Any]) -> dict[str, Any]:
+    def die(self, directory: str, fault: dict[str, Any], life: str = "life") -> dict[str, Any]:
         """Lives in a forked child that is killed in the middle of a call, and then counts here.
 
         Args:
             directory: where to count.
             fault: what `Faults.arm` takes.
+            life: which of the lives.
         """
         self.done = mmap.mmap(-1, mmap.PAGESIZE)
-        killed = in_child(partial(self.life, directory, fault))
+        live = getattr(self, life)
+        killed = in_child(partial(live, directory, fault))
         counted = int.from_bytes(self.done[:8], sys.byteorder)
-        return {"killed": killed, "counted": counted, "after": self.life(directory, {})}
+        return {"killed": killed, "counted": counted, "after": live(directory, {})}
 
     def cases(self, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Forks a child for each case and lets it do an operation; returns what came of it."""

@@ -32,8 +32,6 @@ OF_ALL = "soak_everybody_total"
 PATIENCE_SECONDS = 60
 LONGEST_PAUSE_SECONDS = 0.08
 DELETION_SHARE = 0.04
-# A segment that was sealed is left after a second, and folded then.
-FOLD_SECONDS = 1.2
 
 
 class Fleet:
@@ -41,6 +39,7 @@ class Fleet:
 
     def __init__(self, folder: Path, seed: int) -> None:
         """Starts all workers."""
+        self.folder = folder
         self.directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
         self.ledger_path = folder / "ledger"
         self.ledger = Ledger(self.ledger_path)
@@ -124,16 +123,7 @@ class Fleet:
         }
 
     def delete(self) -> None:
-        """Deletes what is in the directory, or the directory; the next look of each worker brings it back.
-
-        Each brings back what it has open. A file into which others were folded a moment ago may be open in the worker
-        alone that did it, and what it holds would come back a moment later than the rest.
-        """
-        self.ledger.is_calm = True
-        self.have_all_look()
-        time.sleep(FOLD_SECONDS)
-        for _ in range(2):
-            self.have_all_look()
+        """Deletes what is in the directory, or the directory, whenever it is; and waits for the next looks."""
         how = self.random.choice(["files deleted", "folder deleted", "folder moved"])
         self.did[how] += 1
         if how == "files deleted":
@@ -148,7 +138,6 @@ class Fleet:
             shutil.rmtree(elsewhere)
         print(f"{how} at {time.time()}", flush=True)
         self.have_all_look()
-        self.ledger.is_calm = False
 
     def act(self) -> None:
         """Does something at random."""
@@ -184,7 +173,9 @@ class Fleet:
     def fail(self, message: str) -> NoReturn:
         """Ends with an error."""
         files = sorted(path.name for path in self.directory.glob("*"))
-        sys.exit(f"{message}\n{dict(self.did)}\n{files}")
+        # It says how many series dead workers had in memory alone.
+        exporter = (self.folder / "log").read_text(encoding="utf-8")[-2000:]
+        sys.exit(f"{message}\n{dict(self.did)}\n{files}\n{exporter}")
 
     def end(self) -> None:
         """Kills whoever is left."""

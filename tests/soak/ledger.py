@@ -27,12 +27,12 @@ class Ledger:
             path: on a file system that stays.
         """
         with path.open("a+b") as file:
-            file.truncate(8 * (2 + SLOTS * _WORDS))
+            file.truncate(8 * (1 + SLOTS * _WORDS))
             self.words = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
 
     def __getitem__(self, slot: int) -> Page:
         """Returns what a slot's worker has written."""
-        return Page(self.words[2 + slot * _WORDS : 2 + (slot + 1) * _WORDS])
+        return Page(self.words[1 + slot * _WORDS : 1 + (slot + 1) * _WORDS])
 
     @property
     def asked(self) -> int:
@@ -42,15 +42,6 @@ class Ledger:
     @asked.setter
     def asked(self, count: int) -> None:
         self.words[0] = count
-
-    @property
-    def is_calm(self) -> bool:
-        """Whether no series are to be made or removed now."""
-        return self.words[1] != 0
-
-    @is_calm.setter
-    def is_calm(self, is_calm: bool) -> None:
-        self.words[1] = is_calm
 
 
 class Page:

@@ -78,7 +78,7 @@ class Worker:
             self.counting[counted]()
             self.page.end(counted)
             self.families.level.labels(str(self.slot)).set(number)
-            if self.random.random() < 0.05 and not self.ledger.is_calm:
+            if self.random.random() < 0.05:
                 self.open_session(f"{os.getpid()}-{number}")
             if self.random.random() < 0.03:
                 self.look()
@@ -104,10 +104,11 @@ class Worker:
             self.families.visits.clear()
 
     def look(self) -> None:
-        """Scrapes, which notices a deletion, and says that it did."""
+        """Scrapes, which notices a deletion, and says that it did, and has nothing in memory alone any more."""
         asked = self.ledger.asked
         generate_latest(forkmeter.REGISTRY)
-        self.page.seen = asked
+        if not forkmeter.status().kept_series:
+            self.page.seen = asked
 
 
 def end_at_a_signal() -> None:

@@ -1,7 +1,7 @@
 /* Makes system calls that concern one directory fail, or end or stop their process: preloaded by tests/support/faulty.py.
  *
  * Calls are counted by name. The one that `faults_arm` picked fails with an errno, or raises a signal and goes on. The
- * clocks can be moved. One thread arms; calls of all threads count.
+ * clocks can be moved, and one can be stopped. One thread arms; calls of all threads count.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -29,6 +29,8 @@ static atomic_long hits;
 static int armed = -1, fault;
 static long first, last;
 static double shifts[2];
+static struct timespec held;
+static int is_held;
 
 void faults_watch(const char *directory) {
     snprintf(watched, sizeof watched, "%s", directory);
@@ -47,6 +49,12 @@ void faults_disarm(void) { armed = -1; }
 long faults_seen(int call) { return seen[call]; }
 long faults_hits(void) { return hits; }
 void faults_shift_clock(int clock, double seconds) { shifts[clock] = seconds; }
+
+/* Stops the monotonic clock, or lets it go on from the true time. */
+void faults_hold_clock(int is_to_stop) {
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &held);
+    is_held = is_to_stop;
+}
 
 static int is_watched(const char *path) {
     size_t length = strlen(watched);
@@ -174,6 +182,7 @@ int statx(int at, const char *restrict path, int flags, unsigned mask, struct st
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     int result = (int)syscall(SYS_clock_gettime, clock, time);
+    if (is_held && clock == CLOCK_MONOTONIC) *time = held;
     if (!result && (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC)) {
         double shift = shifts[clock];
         time->tv_sec += (time_t)shift;

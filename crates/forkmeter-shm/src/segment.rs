@@ -6,7 +6,7 @@ mod fill;
 mod held;
 mod index;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -173,7 +173,15 @@ impl Segment {
             .read(true)
             .write(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let file = options.open(path)?;
+        Self::from_file(options.open(path)?, path, is_ours)
+    }
+
+    /// As [`Segment::open_existing`], of a file that is open for reading and writing; `path` is what it is called.
+    pub(crate) fn from_file(
+        file: File,
+        path: &Path,
+        is_ours: &dyn Fn(Mark) -> bool,
+    ) -> io::Result<Self> {
         let meta = file.metadata()?;
         let mut header = [0; HEADER_SIZE];
         let is_ours = meta.is_file()

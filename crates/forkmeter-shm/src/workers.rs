@@ -7,6 +7,7 @@
 mod attached;
 mod lock;
 mod once;
+mod place;
 mod records;
 mod word;
 
@@ -25,6 +26,7 @@ use self::attached::Attached;
 pub(crate) use self::attached::Attachment;
 pub(crate) use self::lock::{AppendLock, DirectoryLock};
 use self::once::Listed;
+pub(crate) use self::place::Home;
 pub(crate) use self::records::Claim;
 use self::records::u32_at;
 
@@ -40,6 +42,15 @@ pub struct Observed {
     pub records: Vec<WorkerReport>,
     /// Series whose values were kept in memory by workers that died.
     pub lost_series: u64,
+    /// Tells one state of the shared segments from the next; nothing where there is no file of workers.
+    pub(crate) roll: Option<RollStamp>,
+}
+
+/// Says which worker file a directory has, and how often its shared segments came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RollStamp {
+    pub(crate) inode: u64,
+    pub(crate) changes: u64,
 }
 
 /// Looks at the workers of a directory, without becoming one.
@@ -91,7 +102,7 @@ impl WorkersFile {
     }
 
     fn ensure_header(&self) -> io::Result<()> {
-        let _lock = self.lock_directory()?;
+        let lock = self.lock_directory()?;
         if self.file.metadata()?.len() < HEADER_BYTES {
             let mut header = [0; 64];
             header[..8].copy_from_slice(MAGIC);
@@ -100,7 +111,10 @@ impl WorkersFile {
             header[16..20].copy_from_slice(&64_u32.to_ne_bytes());
             sys::write_all_at(&self.file, &header, 0)?;
         }
-        self.check_header()
+        self.check_header()?;
+        // Best effort: it is for those who come after a deletion.
+        let _ = self.write_place(&lock);
+        Ok(())
     }
 
     fn check_header(&self) -> io::Result<()> {
@@ -161,9 +175,14 @@ impl WorkersFile {
         let dead = records.iter().filter(|record| !record.alive);
         let lost_series =
             self.read_lost_series()? + dead.map(|record| record.kept_series).sum::<u64>();
+        let roll = RollStamp {
+            inode: self.file.inode(),
+            changes: self.changes()?,
+        };
         Ok(Observed {
             records,
             lost_series,
+            roll: Some(roll),
         })
     }
 

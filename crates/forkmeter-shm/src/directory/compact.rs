@@ -11,10 +11,14 @@ use std::io;
 use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use forkmeter_core::store::add_to_cell;
 
 use super::exemplars::Fate;
-use super::journal;
+use super::{is_beyond_use, journal};
 use crate::layout::{self, Entries, Entry, HEADER_SIZE, Header, Mark, SEGMENT_SUFFIX};
+use crate::segment::Segment;
 use crate::side::exemplars::SlotId;
 use crate::workers::{DirectoryLock, WorkersFile};
 
@@ -96,6 +100,8 @@ pub(super) struct Folded {
     sources: HashMap<u64, Vec<u8>>,
     sums: Sums,
     places: OnceCell<HashMap<SlotId, u64>>,
+    /// The segment that holds it all now; nothing where it could not be opened.
+    target: Option<Segment>,
 }
 
 impl Folded {
@@ -113,13 +119,13 @@ impl Folded {
         })
     }
 
+    /// Takes the segment that holds it all now. Until somebody else has looked, this process alone has it open.
+    pub(super) fn take_target(&mut self) -> Option<Segment> {
+        self.target.take()
+    }
+
     fn find_places(&self) -> HashMap<SlotId, u64> {
-        let mut offsets = Vec::with_capacity(self.sums.slots.len());
-        let mut entry_at = HEADER_SIZE;
-        for (key, ..) in &self.sums.slots {
-            offsets.push((entry_at + layout::value_position(key.len())) as u64);
-            entry_at += layout::entry_len(key.len());
-        }
+        let offsets = self.sums.offsets();
         let mut places = HashMap::new();
         for (inode, source) in &self.sources {
             for entry in Entries::of_segment(source).map_while(Result::ok) {
@@ -190,14 +196,88 @@ pub(super) fn retire(
         target.ok_or_else(|| io::Error::other("every name for a retired file is taken"))?;
     let sums = Sums::of(&segments);
     let bytes = sums.to_bytes()?;
+    let mut opened = open_sources(directory, &sources, &segments)?;
     workers.announce_change(lock)?;
-    journal::replace(lock, directory, target.clone(), &bytes, sources)?;
+    let mut made = None;
+    let place = directory.join(&target);
+    journal::replace(lock, directory, target, &bytes, sources, &mut |file| {
+        let target_inode = file.metadata()?.ino();
+        // Where it cannot be mapped the sources are emptied all the same.
+        let mut segment = Segment::from_file(file, &place, &|mark| mark == Mark::Retired).ok();
+        if let Some(segment) = &mut segment
+            && segment.catch_up().is_ok()
+        {
+            settle(&mut opened, &segments, segment, &sums);
+        }
+        made = Some((target_inode, segment));
+        Ok(())
+    })?;
+    let (target_inode, target) = made.ok_or(io::ErrorKind::NotFound)?;
     Ok(Folded {
-        target_inode: fs::symlink_metadata(directory.join(target))?.ino(),
+        target_inode,
         sources: segments.into_iter().collect(),
         sums,
         places: OnceCell::new(),
+        target,
     })
+}
+
+/// Opens those of the files to be folded that workers may have open as well, before they lose their names.
+///
+/// # Errors
+///
+/// Where one is no longer what was read: it was deleted since, and what it held comes back another way.
+fn open_sources(
+    directory: &Path,
+    sources: &[String],
+    read: &[(u64, Vec<u8>)],
+) -> io::Result<Vec<Segment>> {
+    let is_ours = |mark| matches!(mark, Mark::Sealed | Mark::Retired);
+    let mut opened = Vec::new();
+    // Nobody knows a left-over file once it was taken from its place.
+    let is_known = |source: &&String| layout::name_before_taken(source).is_none();
+    for source in sources.iter().filter(is_known) {
+        match Segment::open_existing(&directory.join(source), &is_ours) {
+            Ok(segment) if read.iter().any(|(inode, _)| *inode == segment.inode()) => {
+                opened.push(segment);
+            }
+            Ok(_) => return Err(io::ErrorKind::NotFound.into()),
+            // Nobody can count in it.
+            Err(error) if is_beyond_use(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(opened)
+}
+
+/// Takes the values out of what was folded. Who brings back deleted files may have taken some of them since they were
+/// read: what is missing is taken out of the target, and what came late is added there.
+fn settle(sources: &mut [Segment], folded: &[(u64, Vec<u8>)], target: &Segment, sums: &Sums) {
+    let offsets = sums.offsets();
+    let targets = target.mapping();
+    for source in sources {
+        let of_source = |(inode, _): &&(u64, Vec<u8>)| *inode == source.inode();
+        let Some((_, bytes)) = folded.iter().find(of_source) else {
+            continue;
+        };
+        if source.catch_up().is_err() {
+            continue;
+        }
+        let cells = source.mapping();
+        for entry in Entries::of_segment(bytes).map_while(Result::ok) {
+            let Some(cell) = cells.cell(entry.value_offset) else {
+                continue;
+            };
+            // ORDERING: the swap makes sure that of all workers that do this one moves the value.
+            let late = f64::from_bits(cell.swap(0, Ordering::AcqRel)) - entry.value;
+            // Infinity stays what it is.
+            let is_late = late != 0.0 && !late.is_nan();
+            let position = sums.index.get(entry.key).filter(|_| is_late);
+            if let Some(cell) = position.and_then(|position| targets.cell(offsets[*position])) {
+                add_to_cell(cell, late);
+            }
+        }
+    }
 }
 
 /// Reads a segment with this mark; nothing where it has another one or is none.
@@ -262,6 +342,17 @@ impl Sums {
             self.index.insert(key.into(), self.slots.len());
             self.slots.push((key.into(), value, timestamp));
         }
+    }
+
+    /// Returns where in the folded segment the values stand.
+    fn offsets(&self) -> Vec<u64> {
+        let mut entry_at = HEADER_SIZE;
+        let slots = self.slots.iter().map(|(key, ..)| {
+            let value_at = entry_at + layout::value_position(key.len());
+            entry_at += layout::entry_len(key.len());
+            value_at as u64
+        });
+        slots.collect()
     }
 
     fn to_bytes(&self) -> io::Result<Vec<u8>> {

@@ -40,9 +40,12 @@ impl OpenDirectory {
         if let Some((_, place)) = known.find(|(segment, _)| is_usable(segment)) {
             return Ok(place);
         }
+        let mark = self.mark(descriptor);
+        if mark == Mark::Shared && !self.sets.contains_key(&*stem) {
+            self.look_before_first(&stem)?;
+        }
         let workers = Arc::clone(&self.workers);
         let lock = workers.lock_directory()?;
-        let mark = self.mark(descriptor);
         let place = self.append(&lock, &stem, mark, &wanted, initial)?;
         self.looked = Looked::at(now);
         Ok(place)

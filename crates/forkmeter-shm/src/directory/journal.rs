@@ -18,21 +18,26 @@ const TEMPORARY: &str = "forkmeter.fold.new";
 const JOURNAL_TEMPORARY: &str = "forkmeter.fold.journal";
 
 /// Puts a segment of `bytes` in place of `target`, which may not be there yet, and takes the sources away.
+///
+/// `settle` is shown the new file, which is in its place, while the sources are still there.
 pub(super) fn replace(
     lock: &DirectoryLock<'_>,
     directory: &Path,
     target: String,
     bytes: &[u8],
     sources: Vec<String>,
+    settle: &mut dyn FnMut(File) -> io::Result<()>,
 ) -> io::Result<()> {
     // An older fold that could not be finished would be forgotten with its journal.
     finish(lock, directory)?;
     let temporary = directory.join(TEMPORARY);
     let place = directory.join(&target);
-    let written = (|| {
+    let written: io::Result<File> = (|| {
         remove_if_there(&temporary)?;
         fault::point();
-        let file = File::create_new(&temporary)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true);
+        let file = file.open(&temporary)?;
         sys::allocate(&file, 0, (bytes.len() as u64).next_multiple_of(4096))?;
         fault::point();
         sys::write_all_at(&file, bytes, 0)?;
@@ -47,15 +52,17 @@ pub(super) fn replace(
         fault::point();
         fs::rename(directory.join(JOURNAL_TEMPORARY), directory.join(FOLD_FILE))?;
         fault::point();
-        fs::rename(&temporary, place)
+        fs::rename(&temporary, place)?;
+        Ok(file)
     })();
     if written.is_err() {
         // Until the target is replaced nothing has happened; a full disk wants its blocks back.
         let _ = fs::remove_file(&temporary);
         let _ = fs::remove_file(directory.join(JOURNAL_TEMPORARY));
     }
-    written?;
+    let file = written?;
     fault::point();
+    settle(file)?;
     finish(lock, directory)
 }
 

@@ -12,7 +12,9 @@ pub mod leftovers;
 mod looked;
 mod meta;
 mod rescue;
+mod rest;
 mod retire;
+mod strays;
 #[cfg(test)]
 mod tests;
 
@@ -30,10 +32,12 @@ pub(crate) use self::deleted::{Cut, Deleted, Gone};
 use self::exemplars::ExemplarFile;
 pub(crate) use self::gauges::Rewritten;
 pub(crate) use self::generations::DRAIN;
-use self::generations::{Leaving, Rest};
+use self::generations::Leaving;
 use self::keys::Keys;
 use self::looked::Looked;
 use self::meta::MetaFile;
+use self::rest::Rest;
+use self::strays::Holders;
 use crate::layout::{self, Mark};
 use crate::segment::{Found, Held, Segment, Wanted};
 use crate::side::{self, exemplars::SlotId};
@@ -59,6 +63,12 @@ pub(crate) struct OpenDirectory {
     keys: Keys,
     /// Whether sealed segments could not be folded: then no others are sealed.
     is_fold_due: bool,
+    /// Whether a deletion is a reset.
+    resets: bool,
+    /// Whether what deleted files held is being brought back.
+    is_bringing_back: bool,
+    /// Who may have open what deleted files held, as of the last look.
+    holders: Option<Holders>,
     meta: MetaFile,
     exemplars: ExemplarFile,
     clock: forkmeter_core::store::Clock,
@@ -93,6 +103,9 @@ impl OpenDirectory {
             looked: Looked::default(),
             keys: Keys::default(),
             is_fold_due: false,
+            resets: false,
+            is_bringing_back: false,
+            holders: None,
             meta: MetaFile::new(path),
             exemplars: ExemplarFile::new(path),
             clock,
@@ -136,6 +149,15 @@ impl OpenDirectory {
         self.claim
             .as_ref()
             .map(|claim| (claim.tag.clone(), claim.index))
+    }
+
+    /// Says whether a deletion is a reset, here and in the record that others read.
+    pub(crate) fn reset_on_deletion(&mut self, resets: bool) {
+        self.resets = resets;
+        if let Some(claim) = &self.claim {
+            // Best effort: others would bring back what this worker does not want.
+            let _ = self.workers.report_resets(claim, resets);
+        }
     }
 
     /// Writes down how many series this worker keeps in memory.

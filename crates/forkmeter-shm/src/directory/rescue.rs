@@ -1,16 +1,18 @@
 //! Brings back what deleted segments of shared slots hold.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use forkmeter_core::store::add_to_cell;
 
-use super::{Deleted, OpenDirectory};
+use super::strays::{self, Holders};
+use super::{Deleted, OpenDirectory, compact};
 use crate::layout::{self, Mark};
 use crate::segment::Wanted;
+use crate::workers::DirectoryLock;
 
 /// How many slots are made at once; no file is as big as so many of them.
 const MAX_SLOTS: usize = 1 << 18;
@@ -39,23 +41,112 @@ impl OpenDirectory {
     pub(crate) fn rescue(&mut self, deleted: &mut Vec<Deleted>) -> io::Result<()> {
         let workers = Arc::clone(&self.workers);
         while let Some(stem) = deleted.last().map(|one| one.stem.clone()) {
+            let of_stem = |one: &&mut Deleted| one.stem == stem;
+            if !slots_of(deleted.iter_mut().filter(of_stem))?.is_empty() {
+                self.look_for_holders();
+            }
             let lock = workers.lock_directory()?;
-            let slots = slots_of(deleted.iter_mut().filter(|one| one.stem == stem))?;
-            for slots in slots.chunks(MAX_SLOTS) {
-                let wanted = slots.iter();
-                let wanted = wanted.map(|slot| Wanted::new(&slot.key, slot.timestamp));
-                let wanted: Vec<_> = wanted.collect();
-                let mut take = |index: usize| slots[index].take();
-                let place = self.append(&lock, &stem, Mark::Shared, &wanted, &mut take)?;
-                for (slot, found) in slots.iter().zip(&place.slots) {
-                    // What was counted there since, or all, where another worker has made the slot.
-                    let value = slot.take();
-                    if value != 0.0 {
-                        add_to_cell(found.cell, value);
-                    }
+            let mut slots = slots_of(deleted.iter_mut().filter(of_stem))?;
+            if !slots.is_empty() {
+                // Whoever has looked before this worker has the rest, where files were deleted twice or folded.
+                let known = deleted.iter().map(|one| one.segment.inode()).collect();
+                let strays = self.strays(&lock, &stem, &known);
+                if !strays.is_empty() {
+                    deleted.extend(strays);
+                    slots = slots_of(deleted.iter_mut().filter(of_stem))?;
                 }
             }
+            self.move_slots(&lock, &stem, &slots)?;
             deleted.retain(|one| one.stem != stem);
+        }
+        Ok(())
+    }
+
+    /// Moves what other workers hold of deleted segments of a stem, of which there is none in the directory, to a new
+    /// one, so that whoever starts after a deletion does not begin at zero for all to see.
+    pub(super) fn bring_back_strays(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        stem: &str,
+    ) -> io::Result<()> {
+        if self.is_bringing_back {
+            return Ok(());
+        }
+        let mut strays = self.strays(lock, stem, &HashSet::new());
+        let slots = slots_of(strays.iter_mut())?;
+        self.move_slots(lock, stem, &slots)
+    }
+
+    /// Looks who may have deleted files open, before the first segment of a stem is made: nobody waits meanwhile.
+    pub(super) fn look_before_first(&mut self, stem: &str) -> io::Result<()> {
+        if compact::numbers(&self.path, stem)?.is_empty() {
+            self.look_for_holders();
+        }
+        Ok(())
+    }
+
+    fn look_for_holders(&mut self) {
+        let is_known = self.holders.as_ref().is_some_and(Holders::is_fresh);
+        if !self.resets && !is_known {
+            self.holders = Some(Holders::look());
+        }
+    }
+
+    fn strays(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        stem: &str,
+        known: &HashSet<u64>,
+    ) -> Vec<Deleted> {
+        // Under the lock where there was no reason to look before it.
+        self.look_for_holders();
+        let Some(holders) = self.holders.as_ref().filter(|_| !self.resets) else {
+            return Vec::new();
+        };
+        let segments = strays::find(lock, &self.workers, &self.path, stem, known, holders);
+        let strays = segments.into_iter().map(|segment| Deleted {
+            stem: stem.into(),
+            segment,
+            is_reset: false,
+        });
+        strays.collect()
+    }
+
+    fn move_slots(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        stem: &str,
+        slots: &[Slot],
+    ) -> io::Result<()> {
+        self.is_bringing_back = true;
+        let moved = self.try_move_slots(lock, stem, slots);
+        self.is_bringing_back = false;
+        if !slots.is_empty() {
+            // Readers wait for it where some files of a kind are gone.
+            self.workers.announce_change(lock)?;
+        }
+        moved
+    }
+
+    fn try_move_slots(
+        &mut self,
+        lock: &DirectoryLock<'_>,
+        stem: &str,
+        slots: &[Slot],
+    ) -> io::Result<()> {
+        for slots in slots.chunks(MAX_SLOTS) {
+            let wanted = slots.iter();
+            let wanted = wanted.map(|slot| Wanted::new(&slot.key, slot.timestamp));
+            let wanted: Vec<_> = wanted.collect();
+            let mut take = |index: usize| slots[index].take();
+            let place = self.append(lock, stem, Mark::Shared, &wanted, &mut take)?;
+            for (slot, found) in slots.iter().zip(&place.slots) {
+                // What was counted there since, or all, where another worker has made the slot.
+                let value = slot.take();
+                if value != 0.0 {
+                    add_to_cell(found.cell, value);
+                }
+            }
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ pub(super) fn fold(
     }
     let bytes = merged.to_bytes()?;
     let sources = sources.into_iter().map(|(name, _)| name).collect();
-    journal::replace(lock, directory, target, &bytes, sources)
+    journal::replace(lock, directory, target, &bytes, sources, &mut |_| Ok(()))
 }
 
 /// Returns who wrote a segment; nothing where there is no such file, or none with a header.

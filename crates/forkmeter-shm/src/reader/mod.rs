@@ -11,6 +11,7 @@ mod meta;
 pub(crate) mod name;
 mod plan;
 mod report;
+mod roll;
 mod segment;
 mod source;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use self::listing::{Folding, Listed};
 use self::meta::Meta;
 use self::name::Role;
 use self::plan::{Plan, Segments};
+use self::roll::Roll;
 use self::segment::{Access, Segment};
 use self::source::{Refusal, open, read_fully, read_small};
 use crate::directory::compact;
@@ -86,6 +88,7 @@ pub struct DirectoryReader {
     report: Report,
     /// Whether the plan no longer fits what was read.
     stale: bool,
+    roll: Roll,
     window: Vec<u8>,
 }
 
@@ -126,6 +129,7 @@ impl DirectoryReader {
             exposed: Exposed::default(),
             report: Report::default(),
             stale: true,
+            roll: Roll::default(),
             window: Vec::new(),
         }
     }
@@ -207,14 +211,16 @@ impl DirectoryReader {
             let names = is_collected.then(|| listed.keys().cloned().collect());
             self.read_files(listed, &mut files);
             let is_quiet = names.is_none_or(|names| self.is_unmoved(&names, &files));
-            if (is_quiet && before == self.folding()) || attempt == MAX_ATTEMPTS {
+            let is_whole = self.roll.is_whole(&self.path, &self.segments);
+            if (is_quiet && is_whole && before == self.folding()) || attempt == MAX_ATTEMPTS {
                 break;
             }
-            if is_collected {
-                // Whoever folds left-over files pauses in between.
+            if is_collected || !is_whole {
+                // Whoever folds left-over files pauses in between; whoever deletes files goes on.
                 thread::sleep(Duration::from_millis(attempt));
             }
         }
+        self.stale |= self.roll.settle(&self.path, &mut self.segments);
         let replanned = std::mem::take(&mut self.stale);
         if replanned {
             self.plan = plan::make(&self.path, &mut self.segments, &self.keys, &self.meta);
@@ -325,6 +331,7 @@ impl DirectoryReader {
             segment.counted = counted;
         }
         let observed = observed.unwrap_or_default();
+        self.roll.stamp = observed.roll;
         self.report.workers = observed.records;
         self.report.lost_series = observed.lost_series;
     }
@@ -356,8 +363,9 @@ impl DirectoryReader {
         let names = self.names.as_ref();
         self.stale |= segment.finish(begun, &opened.file, keys, names, window)?;
         self.report.effort.read_bytes += segment.read_bytes;
-        if segment.mark == Mark::Shared && opened.is_deleted() {
-            // Whoever brings back what it holds leaves zeros.
+        let is_shared = matches!(segment.mark, Mark::Shared | Mark::Retired) && role.is_shared();
+        if is_shared && !opened.is_at(path) {
+            // Whoever brings back what it holds, or folds it, leaves zeros.
             self.stale = true;
             return Err((
                 FileState::Vanished,

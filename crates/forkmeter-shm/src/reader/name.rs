@@ -27,7 +27,8 @@ impl Role {
         }
     }
 
-    const fn is_shared(self) -> bool {
+    /// Tells whether all workers may share one slot per series.
+    pub(crate) const fn is_shared(self) -> bool {
         matches!(self, Self::Counter | Self::Histogram | Self::Summary)
     }
 

@@ -49,6 +49,17 @@ pub(super) struct Identity {
     pub(super) inode: u64,
 }
 
+impl Identity {
+    /// Returns the identity of what a path leads to.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+}
+
 /// An open regular file.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -63,11 +74,9 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Tells whether no name leads to the file any more.
-    pub(super) fn is_deleted(&self) -> bool {
-        self.file
-            .metadata()
-            .is_ok_and(|metadata| metadata.nlink() == 0)
+    /// Tells whether a path leads to the file.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        Identity::of(path) == Some(self.identity)
     }
 }
 

@@ -33,6 +33,7 @@ fn some_live(_: &Path) -> io::Result<Observed> {
     Ok(Observed {
         records: vec![worker(0, true), worker(1, false), worker(2, true)],
         lost_series: 5,
+        roll: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use forkmeter_core::model::{MergeRule, SeriesView};
 use forkmeter_core::store::Collected;
@@ -36,6 +36,8 @@ impl From<CollectedShared> for Collected {
     }
 }
 
+/// How long others may take to make deleted files again.
+const REMAKING: Duration = Duration::from_secs(5);
 /// How often a collection begins anew.
 const MAX_TRIES: u32 = 10;
 /// How many sets of names are kept in mind between collections, with what was found out for them.
@@ -73,7 +75,7 @@ impl Shared {
     /// Returns what was collected, and the number of moves before.
     fn try_collect(&self, names: Option<&Names>, created_samples: bool) -> (CollectedShared, u64) {
         let is_wanted = |name: &str| names.is_none_or(|names| names.may_be_of(name));
-        let (path, descriptors, in_memory, error, moves) = {
+        let (path, descriptors, in_memory, is_held_up, error, moves) = {
             let mut state = self.lock();
             state.refresh(&self.options);
             let descriptors = state.descriptors().filter(|family| is_wanted(&family.name));
@@ -88,7 +90,15 @@ impl Shared {
             });
             // Who may not write there shows what others wrote all the same.
             let path = state.directory_path().or_else(|| state.readable_place());
-            (path, descriptors, in_memory, error, state.moves())
+            let is_held_up = state.is_held_up();
+            (
+                path,
+                descriptors,
+                in_memory,
+                is_held_up,
+                error,
+                state.moves(),
+            )
         };
         let mut collected = CollectedShared::default();
         if let Some(path) = path {
@@ -108,6 +118,7 @@ impl Shared {
             &mut collected.families,
             &descriptors,
             &in_memory,
+            is_held_up,
             created_samples,
         );
         (collected, moves)
@@ -196,10 +207,14 @@ fn kept_series(count: usize) -> MetricFamily {
 }
 
 /// Adds families that the directory lacks, and series whose values are in memory, to what was read.
+///
+/// What a deleted file held may be on its way to another one while this process is held up: until that file is there,
+/// what is left would be a counter that went down, and is left out.
 fn add_in_memory(
     families: &mut Vec<Arc<MetricFamily>>,
     descriptors: &[Arc<Descriptor>],
     in_memory: &[Arc<Series>],
+    is_held_up: bool,
     created_samples: bool,
 ) {
     let mut by_name: HashMap<Arc<str>, usize> = families
@@ -228,6 +243,7 @@ fn add_in_memory(
             created_seconds: created,
             slots: &InMemory(series),
         };
+        let is_on_its_way = is_held_up && series.is_withdrawn_since(REMAKING);
         let mut samples = Vec::new();
         series.descriptor.expose(&view, &mut samples);
         let positions = positions
@@ -235,6 +251,7 @@ fn add_in_memory(
             .or_insert_with(|| positions_of(&family.samples));
         for sample in samples {
             match positions.entry((Arc::clone(&sample.name), sample.labels.clone())) {
+                Entry::Vacant(_) if is_on_its_way => {}
                 Entry::Vacant(vacant) => {
                     vacant.insert(family.samples.len());
                     family.samples.push(sample);

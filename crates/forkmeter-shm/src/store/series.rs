@@ -9,7 +9,7 @@ mod values;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
@@ -236,6 +236,13 @@ impl Series {
         let extra = self.extra();
         let left = extra.left().iter().filter(|left| left.index == index);
         value(&self.cells[index].kept) + left.map(|left| value(left.cell)).sum::<f64>()
+    }
+
+    /// Tells whether the series was taken out of a file that was deleted not longer ago than that.
+    pub(super) fn is_withdrawn_since(&self, ago: Duration) -> bool {
+        let extra = self.extra();
+        let mut left = extra.left().iter();
+        left.any(|left| left.since.elapsed() < ago)
     }
 
     /// Tells whether the series was taken out of its file, by whoever did it, and what was counted there since.

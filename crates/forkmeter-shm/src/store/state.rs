@@ -8,6 +8,7 @@ mod removal;
 mod repair;
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -64,6 +65,7 @@ pub(super) struct State {
     /// As `retry_at`, for what is not needed to count.
     retry_side_files_at: Option<Instant>,
     last_error: Option<String>,
+    last_error_kind: Option<io::ErrorKind>,
     reported_kept: u64,
     /// How often values that memory held, or a deleted file, went somewhere else.
     moves: u64,
@@ -100,6 +102,7 @@ impl State {
             retry_at: None,
             retry_side_files_at: None,
             last_error: None,
+            last_error_kind: None,
             reported_kept: 0,
             moves: 0,
             cuts: map::cuts(),
@@ -110,6 +113,9 @@ impl State {
     /// Says whether a deletion is a reset.
     pub(super) fn reset_on_deletion(&mut self, is_reset: bool) {
         self.resets = is_reset;
+        if let Some(open) = self.open.as_mut() {
+            open.reset_on_deletion(is_reset);
+        }
     }
 
     pub(super) fn moves(&self) -> u64 {
@@ -160,6 +166,11 @@ impl State {
 
     pub(super) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    /// Tells whether values are in memory since others had the directory lock, who may be making deleted files again.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.last_error_kind == Some(io::ErrorKind::TimedOut)
     }
 
     /// Returns what happened that nobody was told yet.

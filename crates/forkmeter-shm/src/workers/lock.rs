@@ -12,9 +12,11 @@ use super::{Claim, HEADER_BYTES, WorkersFile};
 use crate::map::Mapping;
 use crate::sys;
 
-/// How long to wait for the directory lock before values are kept in memory instead: longer than any holder
-/// works, short enough for a request that meets a stopped holder.
+/// How long to wait for the directory lock while nobody else gets it either, before values are kept in memory instead:
+/// longer than any holder works, short enough for a request that meets a stopped holder.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// How long to wait at all: on a machine that has too much to do others get it all the while.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LAST_PAUSE: Duration = Duration::from_millis(2);
@@ -39,6 +41,44 @@ pub(crate) struct AppendLock<'a> {
     _threads: MutexGuard<'a, ()>,
 }
 
+/// Is how long somebody has waited for the lock.
+#[derive(Debug)]
+struct Wait {
+    start: Instant,
+    /// When the word was seen to be another one than before, or the start.
+    moved: Instant,
+    turn: Option<u64>,
+    pause: Duration,
+}
+
+impl Wait {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            start: now,
+            moved: now,
+            turn: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    fn has_slept(&self) -> bool {
+        self.pause != FIRST_PAUSE
+    }
+
+    /// Tells whether that was long enough; `turn` says how often the word was taken.
+    fn is_over(&mut self, turn: Option<u64>) -> bool {
+        if self.turn != turn {
+            // The first look says nothing of what was before it.
+            if self.turn.is_some() {
+                self.moved = Instant::now();
+            }
+            self.turn = turn;
+        }
+        self.moved.elapsed() > LOCK_PATIENCE || self.start.elapsed() > LONGEST_WAIT
+    }
+}
+
 impl Drop for DirectoryLock<'_> {
     fn drop(&mut self) {
         // Before the range: whoever has that one takes the word from a holder who is gone.
@@ -49,7 +89,7 @@ impl Drop for DirectoryLock<'_> {
 }
 
 impl WorkersFile {
-    /// Waits for the directory lock, at most `LOCK_PATIENCE`.
+    /// Waits for the directory lock, at most `LOCK_PATIENCE` in which nobody gets it, and `LONGEST_WAIT` in all.
     ///
     /// # Errors
     ///
@@ -60,40 +100,44 @@ impl WorkersFile {
         if !self.file.has_a_name() {
             return Err(self.was_deleted());
         }
-        let start = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut wait = Wait::new();
         while !sys::try_lock_range(&self.file, 0, HEADER_BYTES)? {
-            self.wait(start, &mut pause)?;
+            self.wait(&mut wait)?;
         }
         let mut lock = DirectoryLock {
             word: None,
             file: self,
             _threads: threads,
         };
-        lock.word = self.take_word(start, &mut pause)?;
+        lock.word = self.take_word(&mut wait)?;
         // A lock on a file that was deleted keeps nobody out; it may have been while we waited.
-        if pause == FIRST_PAUSE || self.file.has_a_name() {
+        if !wait.has_slept() || self.file.has_a_name() {
             return Ok(lock);
         }
         Err(self.was_deleted())
     }
 
     /// Sleeps, longer each time, unless that took too long already.
-    fn wait(&self, start: Instant, pause: &mut Duration) -> io::Result<()> {
-        if start.elapsed() > LOCK_PATIENCE {
+    fn wait(&self, wait: &mut Wait) -> io::Result<()> {
+        let header = self.header.get();
+        // ORDERING: a look; whether the word is another one is all that is asked.
+        let seen = header
+            .and_then(|header| header.cell(WORD_AT))
+            .map(|word| word.load(Ordering::Relaxed));
+        if wait.is_over(seen.map(word::turn)) {
             let text = format!(
                 "the lock of {} is held by another process",
                 self.path.display()
             );
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
-        thread::sleep(*pause);
-        *pause = (*pause * 2).min(LAST_PAUSE);
+        thread::sleep(wait.pause);
+        wait.pause = (wait.pause * 2).min(LAST_PAUSE);
         Ok(())
     }
 
     /// Takes the word, for who has the range; nothing where the file has no header.
-    fn take_word(&self, start: Instant, pause: &mut Duration) -> io::Result<Option<HeldWord>> {
+    fn take_word(&self, wait: &mut Wait) -> io::Result<Option<HeldWord>> {
         let Some(word) = self.word()? else {
             return Ok(None);
         };
@@ -121,7 +165,7 @@ impl WorkersFile {
                 let is_certain = is_gone && suspect == Some(seen);
                 suspect = is_gone.then_some(seen);
                 if !is_certain {
-                    self.wait(start, pause)?;
+                    self.wait(wait)?;
                     continue;
                 }
             }
@@ -176,5 +220,25 @@ impl WorkersFile {
             std::hint::spin_loop();
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn who_waits_while_others_get_the_lock_goes_on_waiting_for_a_while() {
+        let patience_ago = Instant::now().checked_sub(LOCK_PATIENCE + MOMENT).unwrap();
+        let mut wait = Wait::new();
+        assert!(!wait.is_over(Some(7)));
+        wait.moved = patience_ago;
+        assert!(!wait.is_over(Some(8)), "somebody got it");
+        wait.moved = patience_ago;
+        assert!(wait.is_over(Some(8)), "nobody did");
+        wait.start = Instant::now().checked_sub(LONGEST_WAIT + MOMENT).unwrap();
+        assert!(wait.is_over(Some(9)), "that was long enough");
     }
 }

@@ -19,19 +19,19 @@ const MAX_CLOSING: u32 = 1000;
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-static OPEN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+pub(super) static OPEN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
 /// Is a worker file that this process has open, or that a thread is about to close.
 #[derive(Debug)]
-struct Known {
+pub(super) struct Known {
     device: u64,
     inode: u64,
-    file: Weak<WorkersFile>,
+    pub(super) file: Weak<WorkersFile>,
     number: u64,
 }
 
 impl Known {
-    fn is(&self, meta: &Metadata) -> bool {
+    pub(super) fn is(&self, meta: &Metadata) -> bool {
         self.device == meta.dev() && self.inode == meta.ino()
     }
 }

@@ -16,6 +16,8 @@ const RECORD_BYTES: u64 = 64;
 const MAX_RECORDS: u16 = u16::MAX;
 const TAG_BYTES: usize = 32;
 const LOST_SERIES_AT: u64 = 24;
+/// Where in a record its flags are.
+const FLAGS_AT: usize = 24;
 
 /// Says which record this process holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +118,16 @@ impl WorkersFile {
         )
     }
 
+    /// Writes down whether a deletion of files is a reset to this worker.
+    pub(crate) fn report_resets(&self, claim: &Claim, resets: bool) -> io::Result<()> {
+        let flags = u64::from(resets);
+        sys::write_all_at(
+            &self.file,
+            &flags.to_ne_bytes(),
+            record_at(claim.index) + FLAGS_AT as u64,
+        )
+    }
+
     /// Reads all records that are taken, and asks the kernel who lives.
     pub(crate) fn records(&self) -> io::Result<Vec<WorkerReport>> {
         self.records_besides(self.own_index())
@@ -213,11 +225,16 @@ fn record_at(index: u16) -> u64 {
     HEADER_BYTES + RECORD_BYTES * u64::from(index)
 }
 
+/// Tells whether a deletion of files is a reset to the worker of a record.
+pub(super) fn resets(record: &[u8]) -> bool {
+    u32_at(record, 4) == 1 && u64_at(record, FLAGS_AT) & 1 == 1
+}
+
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("invariant: four bytes"))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(
         bytes[at..at + 8]
             .try_into()

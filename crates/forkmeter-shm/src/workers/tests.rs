@@ -99,3 +99,38 @@ fn who_is_stopped_in_an_append_holds_others_up_for_a_moment_and_the_dead_do_not(
     drop(lock);
     assert!(file.lock_to_append(&claim).is_some());
 }
+
+#[test]
+fn files_beside_a_deleted_worker_file_are_settled_once_nobody_has_its_lock() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("metrics");
+    fs::create_dir(&directory).unwrap();
+    let held = parent.path().join("held");
+    let child = children::fork(|| {
+        children::end_after_seconds(60);
+        let file = WorkersFile::open(&directory).unwrap();
+        let _lock = file.lock_directory().unwrap();
+        fs::write(&held, []).unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    while !held.exists() {
+        assert_eq!(child.try_wait(), None);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let old = parent.path().join("old");
+    // As it is in `/proc` once it was deleted: found by another path than its own.
+    fs::rename(directory.join(WORKERS_FILE), &old).unwrap();
+    let file = WorkersFile::open(&directory).unwrap();
+    let place = file.place().unwrap();
+    let look = |path: &Path, place| file.home_at(&file.lock_directory().unwrap(), path, place);
+    assert_eq!(look(&old, place), Home::Busy);
+    assert_eq!(look(&old, place ^ 1), Home::Foreign);
+    child.kill();
+    assert_eq!(look(&old, place), Home::Settled);
+    let wants_reset = 1_u64.to_ne_bytes();
+    let records = [&[0; 4][..], &[1, 0, 0, 0], &[0; 16], &wants_reset, &[0; 32]].concat();
+    fs::write(&held, [&fs::read(&old).unwrap()[..64], &records].concat()).unwrap();
+    assert_eq!(look(&held, place), Home::Reset);
+    // Who asks has the lock of its own file.
+    assert_eq!(look(&directory.join(WORKERS_FILE), place), Home::Settled);
+}

@@ -17,6 +17,11 @@ const FIRST_RECORD: u64 = 2;
 /// Says beside a worker that who has the range waits for the word, and gets it next.
 const WANTED: u64 = 1 << 31;
 
+/// Returns how often a word was taken.
+pub(super) fn turn(word: u64) -> u64 {
+    word >> HOLDER_BITS
+}
+
 /// Is whoever holds the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
@@ -69,7 +74,7 @@ pub(super) fn want(word: &AtomicU64, seen: u64) {
 impl HeldWord {
     /// Takes the word as it was seen; nothing where it has changed since.
     pub(super) fn take(word: &'static AtomicU64, seen: u64, holder: Holder) -> Option<Self> {
-        let turn = (seen >> HOLDER_BITS).wrapping_add(1);
+        let turn = turn(seen).wrapping_add(1);
         let held = turn << HOLDER_BITS | holder.bits();
         // ORDERING: acquire pairs with the release of who had it before, whose entries are then complete.
         let (taken, failed) = (Ordering::Acquire, Ordering::Relaxed);

@@ -31,7 +31,7 @@ fn churn(store: &ShmStore, counters: &Arc<Descriptor>, names: std::ops::Range<u6
 }
 
 /// Churns until what crowded a segment was folded.
-fn fold(store: &ShmStore, counters: &Arc<Descriptor>, turn: u64) {
+pub(crate) fn fold(store: &ShmStore, counters: &Arc<Descriptor>, turn: u64) {
     let first = (turn + 1) * 1_000_000;
     churn(store, counters, first..first + CROWD);
     thread::sleep(DRAINED);
@@ -482,7 +482,7 @@ fn check_oracle(metrics: &Path, expected: f64) {
     );
 }
 
-fn wait_for(path: &Path) {
+pub(crate) fn wait_for(path: &Path) {
     let start = Instant::now();
     while !path.exists() {
         assert!(

@@ -14,6 +14,7 @@ mod store_suite;
 mod children;
 mod compact;
 mod cut_off;
+mod deletions;
 mod faults;
 mod full_disk;
 mod fuzz_corpus;

@@ -61,6 +61,9 @@ impl State {
         if let Some(open) = self.open.as_mut() {
             open.forget_own_gauges();
             let taken = open.take_record();
+            if self.resets {
+                open.reset_on_deletion(true);
+            }
             self.note(taken);
             self.attach_child(&all);
         }
@@ -182,7 +185,10 @@ impl State {
         };
         if self.open.is_none() {
             match OpenDirectory::open(&wanted, self.clock) {
-                Ok(open) => {
+                Ok(mut open) => {
+                    if self.resets {
+                        open.reset_on_deletion(true);
+                    }
                     self.open = Some(open);
                     self.undeclared = true;
                 }
@@ -294,6 +300,7 @@ impl State {
     }
 
     fn remember(&mut self, error: &io::Error) {
+        self.last_error_kind = Some(error.kind());
         self.last_error = Some(trouble::describe(self.place.as_deref(), error));
     }
 
