@@ -8,6 +8,7 @@
     reason = "structures of the interpreter that have no functions"
 )]
 
+use std::ffi::c_ulong;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -78,6 +79,8 @@ struct SharedName {
 
 /// The kind of [`SharedNames`].
 const SPLIT: u8 = 2;
+/// `Py_TPFLAGS_MANAGED_DICT`, which the bindings of Python 3.10 do not have.
+const MANAGED_DICT_FLAG: c_ulong = 1 << 4;
 /// Where the pointer to an instance's dict is, of Python 3.11, counted in pointers.
 const MANAGED_DICT: isize = -3;
 
@@ -94,7 +97,7 @@ impl OwnAttributes {
     ) -> Option<Self> {
         // SAFETY: by this function's contract.
         let (flags, offset) = unsafe { ((*class).tp_flags, (*class).tp_dictoffset) };
-        if minor() == 11 && flags & ffi::Py_TPFLAGS_MANAGED_DICT != 0 {
+        if minor() == 11 && flags & MANAGED_DICT_FLAG != 0 {
             // SAFETY: as above; all of its kind are made by `type`.
             let names = unsafe { shared_names(class) }?;
             // SAFETY: the class keeps them.
