@@ -5,6 +5,7 @@ What stood in the part that is gone is lost, and counted as lost; what comes lat
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -49,10 +50,13 @@ with open(sys.argv[1], "w+b") as file:
 
 
 def cut(directory: Path, pattern: str, length: int) -> list[Path]:
-    """Cuts off files, as `truncate` and `> file` do."""
-    files = [path for path in directory.glob(pattern) if path.stat().st_size > length]
-    for path in files:
-        os.truncate(path, length)
+    """Cuts off files, as `truncate` and `> file` do; workers take such files away meanwhile."""
+    files = []
+    for path in directory.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > length:
+                os.truncate(path, length)
+                files.append(path)
     return files
 
 
