@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.faulty import Host, answer_of
+from support.faulty import Host, answer_of, combinations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +36,7 @@ FAULTS = {
     "mkdir": ["EACCES", "ENOSPC"],
     "readdir": ["EMFILE", "EACCES"],
 }
-COMBINATIONS = [
-    (call, fault, lasts)
-    for call, faults in FAULTS.items()
-    for fault in faults
-    for lasts in ([False] if fault == "EINTR" else [False, True])
-]
+COMBINATIONS = combinations(FAULTS)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.faulty import Host, answer_of, wait_for
+from support.faulty import Host, answer_of, combinations, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,12 +34,7 @@ FAULTS = {
     "stat": ["EIO", "EACCES"],
     "readdir": ["EMFILE", "EACCES"],
 }
-COMBINATIONS = [
-    (call, fault, lasts)
-    for call, faults in FAULTS.items()
-    for fault in faults
-    for lasts in ([False] if fault == "EINTR" else [False, True])
-]
+COMBINATIONS = combinations(FAULTS)
 STEPS = ["open", "fallocate", "mmap", "pread", "pwrite", "rename", "unlink", "stat"]
 
 

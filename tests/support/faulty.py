@@ -81,6 +81,16 @@ class Host(Worker):
         return stat.rsplit(") ", 1)[1][0] == "T"
 
 
+def combinations(faults: dict[str, list[str]]) -> list[tuple[str, str, bool]]:
+    """Returns each call with each of its errors, once and, but for EINTR, also for the rest of a life."""
+    return [
+        (call, fault, lasts)
+        for call, of_call in faults.items()
+        for fault in of_call
+        for lasts in ([False] if fault == "EINTR" else [False, True])
+    ]
+
+
 def answer_of(reply: dict[str, Any]) -> Any:
     """Returns the answer in a reply, in which nothing may have been raised."""
     assert "raised" not in reply, reply["raised"]

@@ -27,8 +27,8 @@ pub(crate) use self::attached::Attachment;
 pub(crate) use self::lock::{AppendLock, DirectoryLock};
 use self::once::Listed;
 pub(crate) use self::place::Home;
-pub(crate) use self::records::Claim;
 use self::records::u32_at;
+pub(crate) use self::records::{Claim, RECORD_BYTES};
 
 const MAGIC: &[u8; 8] = b"FORKMTRW";
 const VERSION: u32 = 1;

@@ -42,6 +42,7 @@ impl OpenDirectory {
         let workers = Arc::clone(&self.workers);
         while let Some(stem) = deleted.last().map(|one| one.stem.clone()) {
             let of_stem = |one: &&mut Deleted| one.stem == stem;
+            // Before the lock, and only where nobody has taken it all: looking makes others wait.
             if !slots_of(deleted.iter_mut().filter(of_stem))?.is_empty() {
                 self.look_for_holders();
             }

@@ -17,14 +17,12 @@ use super::compact;
 use crate::layout::{Mark, WORKERS_FILE};
 use crate::segment::Segment;
 use crate::sys;
-use crate::workers::{DirectoryLock, Home, WorkersFile};
+use crate::workers::{DirectoryLock, Home, RECORD_BYTES, WorkersFile};
 
 /// What the kernel puts behind the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
+/// How long to wait for whoever folds files that are gone.
 const FOLD_PATIENCE: Duration = Duration::from_millis(100);
-/// Each worker holds a lock on its record, which is that long and begins at a multiple of that.
-const RECORD_BYTES: u64 = 64;
-
 /// How long to go on from one look at who holds locks: the kernel stops all that lock or unlock files for it.
 const LOOK_IS_FRESH: Duration = Duration::from_secs(1);
 
@@ -158,7 +156,7 @@ fn worker_of_lock(line: &str) -> Option<&str> {
     let process = words.next()?;
     let start: u64 = words.nth(1)?.parse().ok()?;
     let last: u64 = words.next()?.parse().ok()?;
-    // The directory lock, where the worker with the first record has it as well, is one with that.
+    // Each worker holds a lock on its record, which begins at a multiple of its length. The directory lock, where the worker with the first record has it as well, is one with that.
     let first = start.max(RECORD_BYTES);
     let is_record =
         start.is_multiple_of(RECORD_BYTES) && last.checked_sub(first) == Some(RECORD_BYTES - 1);

@@ -12,7 +12,7 @@ use crate::process;
 use crate::reader::WorkerReport;
 use crate::sys;
 
-const RECORD_BYTES: u64 = 64;
+pub(crate) const RECORD_BYTES: u64 = 64;
 const MAX_RECORDS: u16 = u16::MAX;
 const TAG_BYTES: usize = 32;
 const LOST_SERIES_AT: u64 = 24;

@@ -123,19 +123,16 @@ fn who_missed_a_deletion_brings_back_what_others_moved_when_there_is_another() {
         let sleeper = store_in(&metrics);
         let kept = sleeper.intern(&counters, &["kept"]);
         kept.add(0, COUNTED);
-        let other = |count: f64| {
-            let counters = &counters;
-            let metrics = &metrics;
-            move || {
-                // In a process of its own, so that it is not the one that looks for this one's files.
-                let store = store_in(metrics);
-                store.intern(counters, &["kept"]).add(0, count);
-                assert!(value(&store, "c_total", "kept").is_some_and(|seen| seen >= COUNTED));
+        // In a process of its own, so that it is not the one that looks for this one's files.
+        let mut mover = Worker::start(
+            directory.path().join("mover"),
+            &[&|| {
+                let store = store_in(&metrics);
+                store.intern(&counters, &["kept"]).add(0, 1.0);
+                assert_eq!(value(&store, "c_total", "kept"), Some(COUNTED + 1.0));
                 std::mem::forget(store);
-            }
-        };
-        let count = other(1.0);
-        let mut mover = Worker::start(directory.path().join("mover"), &[&count]);
+            }],
+        );
         delete(&metrics);
         mover.go_on();
         assert_eq!(seen_outside(&metrics), Some(COUNTED + 1.0));
