@@ -6,8 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import _forkmeter
-from .metrics import _bounds
+from . import _bounds, _forkmeter
 
 if TYPE_CHECKING:
     from typing import Literal

@@ -61,17 +61,24 @@ def report(errors: list[str]) -> None:
         errors: Say what could not be read.
     """
     for error in errors:
-        if error not in _reported and _warn(error):
+        if error not in _reported and warn(error):
             _reported.add(error)
 
 
-def _warn(text: str) -> bool:
-    """Logs a line; tells whether it could."""
+def warn(text: str) -> bool:
+    """Logs a line.
+
+    Args:
+        text: The line.
+
+    Returns:
+        Whether it could be logged.
+    """
     try:
         # Most programs never need it, or import it after all they must start with.
         import logging
-    except OSError:
-        # No more files can be opened; it is said later.
+    except (OSError, ImportError):
+        # No more files can be opened, and it is said later; or the interpreter is ending.
         return False
     logging.getLogger("forkmeter").warning("%s", text)
     return True
@@ -81,7 +88,7 @@ def _refresh_at_exit() -> None:
     """Brings what is still kept in memory, because the directory was busy, into it; says what is lost."""
     lost, why = _forkmeter.refresh_at_exit()
     if lost:
-        _warn(f"{lost} series are lost with process {os.getpid()}: {why}")
+        warn(f"{lost} series are lost with process {os.getpid()}: {why}")
 
 
 atexit.register(_refresh_at_exit)
@@ -110,9 +117,10 @@ def describes_directory(collector: Any) -> bool:
 
 def is_collector_of_own(collector: Any) -> bool:
     """Tells whether a collector reads this process's directory, so that asking it as well would count twice."""
+    # Before the import, which no finalizer can do at the end of the interpreter.
+    if not is_reader(collector):
+        return False
     from . import multiprocess
 
-    if not isinstance(collector, multiprocess.MultiProcessCollector):
-        return False
     own = _forkmeter.directory()
     return own is not None and multiprocess.is_same_directory(own[0], collector._path)

@@ -152,6 +152,4 @@ def _report(what: str, error: object) -> None:
     if key in _reported or (what, type(error).__name__) in _reported:
         return
     _reported.update((key, (what, type(error).__name__)))
-    import logging
-
-    logging.getLogger("forkmeter").warning("left out of scrapes: %s: %s", *key)
+    _directory.warn("left out of scrapes: {}: {}".format(*key))

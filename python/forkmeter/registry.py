@@ -6,7 +6,7 @@ import os
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
-from . import _directory, _keeper, _published
+from . import _bounds, _directory, _keeper, _published
 from ._forkmeter import NativeFamily
 from ._weak import WeakList
 from .metrics_core import Metric
@@ -345,20 +345,13 @@ def _shared_families(collectors: Iterable[Any], of: FamiliesOf, names: set[str] 
         if family is not None:
             # Another version's workers may have a collector of their own for it.
             published.pop(collector._name, None)
-            yield _bounds().forget_idle(collector, family) or family
+            yield _bounds.forget_idle(collector, family) or family
         else:
             yield from of(collector) if names is None else _named_families(collector, names, of)
     elsewhere = _names_of_other_registries()
     for name, family in {**published, **merged}.items():
         if name not in elsewhere:
             yield family
-
-
-def _bounds() -> Any:
-    # Metrics import this module.
-    from .metrics import _bounds
-
-    return _bounds
 
 
 def _each_once(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
@@ -380,7 +373,7 @@ def _each_once(collectors: Iterable[Any], of: FamiliesOf) -> Iterator[Family]:
             paths.add(path)
         elif has_own and _directory.stands_in_directory(collector):
             continue
-        _bounds().forget_idle(collector)
+        _bounds.forget_idle(collector)
         yield from of(collector)
 
 

@@ -92,7 +92,8 @@ def run_program(directory: Path | None, *arguments: str) -> str:
         command, env=environment, timeout=LIMIT_SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     output = done.stdout.decode()
-    assert done.returncode == 0, output[-4000:]
+    # What failed stands above the complaints of whatever dies after it.
+    assert done.returncode == 0, f"exit status {done.returncode}\n{output[:10_000]}\n[...]\n{output[-4000:]}"
     if directory:
         # Children that died by the thousand leave a bounded number of files.
         assert len(list(directory.iterdir())) < MAX_FILES

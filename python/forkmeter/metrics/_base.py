@@ -8,13 +8,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 # As a module: programs replace `values.ValueClass`.
-from .. import _alias, metrics, values
+from .. import _alias, _bounds, metrics, values
 from .._forkmeter import NativeMetric, directory, native_family, remove_series
 from ..metrics_core import Metric
 from ..registry import REGISTRY
 from ..samples import Sample
 from ..validation import _validate_labelnames, _validate_metric_name
-from . import _bounds, _reading
+from . import _reading
 from ._attributes import Inherited, NativeSamples
 from ._children import Children
 

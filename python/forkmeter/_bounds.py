@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from .. import _directory, _forkmeter
+from . import _directory, _forkmeter
 
 if TYPE_CHECKING:
-    from .._forkmeter import NativeFamily
+    from ._forkmeter import NativeFamily
 
 # The metric that counts overflows, once there was one.
 _overflows: list[Any] = []
-
-
 # Stands for what was not said.
 KEEP: Any = object()
 # The types whose series expire by default. What gauges and enums say holds for as long as nobody says otherwise.
@@ -105,8 +103,8 @@ def key_with_room(metric: Any, key: tuple[str, ...], limit: int) -> tuple[str, .
 def _count_overflow(name: str) -> None:
     if not _overflows:
         # Not made before it is needed: it would stand in every exposition.
-        from ..registry import REGISTRY
-        from ._counter import Counter
+        from .metrics import Counter
+        from .registry import REGISTRY
 
         about = (_forkmeter.OVERFLOWS_NAME, _forkmeter.OVERFLOWS_HELP, ["family"])
         try:
