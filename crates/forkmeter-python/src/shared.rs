@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use forkmeter_core::store::{Slots, Store};
+use forkmeter_core::store::Store;
 use forkmeter_core::{Descriptor, LabelSet, fork};
-use forkmeter_shm::{Directory, Options, ShmStore};
+use forkmeter_shm::{Directory, Options, SharedSlots, ShmStore};
 use pyo3::prelude::*;
 
 use crate::metric::NativeMetric;
@@ -69,15 +69,16 @@ pub(crate) fn move_waiting(py: Python<'_>) {
     }
 }
 
-/// Looks up or makes the shared slots of a series.
+/// Looks up or makes the shared slots of a series. Where it is new it was made at this time, if one is given.
 pub(crate) fn intern(
     py: Python<'_>,
     descriptor: &Arc<Descriptor>,
     label_values: &[&str],
-) -> Arc<dyn Slots> {
+    created_seconds: Option<f64>,
+) -> SharedSlots {
     // Most take less time than to let other threads run.
-    let at_once = store().intern_at_once(descriptor, label_values);
-    at_once.unwrap_or_else(|| py.detach(|| store().intern(descriptor, label_values)))
+    let at_once = store().intern_at_once(descriptor, label_values, created_seconds);
+    at_once.unwrap_or_else(|| py.detach(|| store().intern_shared(descriptor, label_values)))
 }
 
 /// Brings the directory and this process's values together now.

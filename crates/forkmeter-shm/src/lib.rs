@@ -20,7 +20,7 @@ mod sys;
 pub mod workers;
 
 pub use directory::leftovers;
-pub use store::{CollectedShared, Directory, Options, ShmStore};
+pub use store::{CollectedShared, Directory, Options, SharedSlots, ShmStore};
 pub use sys::{SignalMask, block_signals, end_with_parent};
 
 // Helpers that unit tests share with integration tests name the crate from outside.

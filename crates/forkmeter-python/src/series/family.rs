@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use forkmeter_core::model::{SeriesView, SlotValues};
-use forkmeter_core::store::{SeriesHandle, SeriesId, SeriesTable, Slots};
+use forkmeter_core::store::{SeriesHandle, SeriesId, SeriesTable};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Sample};
+use forkmeter_shm::SharedSlots;
 use pyo3::prelude::*;
 
 use super::Series;
@@ -22,7 +23,7 @@ pub(crate) struct Family {
     descriptor: Arc<Descriptor>,
     table: Arc<SeriesTable>,
     /// Where the series count that moved into a directory, by their numbers in the table; of those alone that are in it.
-    moved: Attached<Vec<Option<Arc<dyn Slots>>>>,
+    moved: Attached<Vec<Option<SharedSlots>>>,
     /// Exemplars as they were given, by series and slot; few series have any, and none in a directory.
     exemplars: Attached<HashMap<(SeriesId, usize), Py<PyAny>>>,
     /// Whether the family is among those that move once there is a directory.
@@ -121,7 +122,7 @@ impl Family {
 
     /// Returns the series that moved into the directory and that another worker removed there.
     pub(crate) fn forgotten(&self, py: Python<'_>) -> Vec<SeriesHandle> {
-        let is_forgotten = |slots: &Option<Arc<dyn Slots>>| {
+        let is_forgotten = |slots: &Option<SharedSlots>| {
             let slots = slots.as_ref();
             slots.is_some_and(|slots| slots.is_forgotten())
         };
@@ -171,15 +172,17 @@ impl Family {
         py: Python<'_>,
         series: &SeriesHandle,
         label_values: Option<&[&str]>,
-    ) -> Arc<dyn Slots> {
+    ) -> SharedSlots {
         if let Some(slots) = self.known_slots(py, series.id()) {
             return slots;
         }
         let id = series.id().index();
+        // One that was made before there was a directory begins there now.
+        let created_seconds = label_values.map(|_| series.created_seconds());
         let own = label_values.is_none().then(|| series.label_values());
         let own: Vec<&str> = own.iter().flatten().map(|value| &**value).collect();
         let label_values = label_values.unwrap_or(&own);
-        let slots = shared::intern(py, &self.descriptor, label_values);
+        let slots = shared::intern(py, &self.descriptor, label_values, created_seconds);
         // From here on nothing lets other threads run, so no value is counted between the move and the switch.
         let (slots, is_first) = self.moved.with(py, |moved| {
             if let Some(slots) = moved.get(id).cloned().flatten() {
@@ -187,8 +190,13 @@ impl Family {
                 return (slots, false);
             }
             for index in 0..series.len() {
+                let cell = series.cell(index);
+                // ORDERING: a look; few have a value here.
+                if cell.load(Ordering::Relaxed) == 0 {
+                    continue;
+                }
                 // ORDERING: the swap moves each value once.
-                let value = f64::from_bits(series.cell(index).swap(0, Ordering::AcqRel));
+                let value = f64::from_bits(cell.swap(0, Ordering::AcqRel));
                 if value != 0.0 {
                     slots.add(index, value);
                 }
@@ -197,7 +205,7 @@ impl Family {
                 if moved.len() <= id {
                     moved.resize(id + 1, None);
                 }
-                moved[id] = Some(Arc::clone(&slots));
+                moved[id] = Some(slots.clone());
             }
             (slots, true)
         });
@@ -208,7 +216,7 @@ impl Family {
     }
 
     /// Returns where a series counts that moved into a directory.
-    pub(super) fn known_slots(&self, py: Python<'_>, series: SeriesId) -> Option<Arc<dyn Slots>> {
+    pub(super) fn known_slots(&self, py: Python<'_>, series: SeriesId) -> Option<SharedSlots> {
         let find = |moved: &mut Vec<_>| moved.get(series.index()).cloned().flatten();
         self.moved.with(py, find)
     }
@@ -292,7 +300,7 @@ impl Family {
 #[derive(Debug)]
 pub(crate) struct View {
     series: SeriesHandle,
-    slots: Option<Arc<dyn Slots>>,
+    slots: Option<SharedSlots>,
     exemplars: Vec<Option<Exemplar>>,
 }
 

@@ -6,9 +6,9 @@ mod place;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use forkmeter_core::store::{SeriesHandle, Slots};
+use forkmeter_core::store::SeriesHandle;
 use forkmeter_core::{Descriptor, LabelSet};
-use forkmeter_shm::process;
+use forkmeter_shm::{SharedSlots, process};
 use pyo3::prelude::*;
 
 pub(crate) use self::family::Family;
@@ -23,7 +23,7 @@ use crate::{exemplar, keeper, mode, shared};
 pub(crate) struct Series {
     /// The epoch in which the mode was looked up.
     epoch: AtomicU64,
-    shared: OnceLock<Arc<dyn Slots>>,
+    shared: OnceLock<SharedSlots>,
     own: SeriesHandle,
     family: Arc<Family>,
 }
@@ -125,7 +125,7 @@ impl Series {
     #[inline]
     fn known_place(&self) -> Place<'_> {
         Place {
-            shared: self.shared.get().map(|slots| &**slots),
+            shared: self.shared.get(),
             own: self.own.cells(),
             descriptor: self.descriptor(),
         }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use forkmeter_core::Descriptor;
 use forkmeter_core::model::{HISTOGRAM_FIRST_BUCKET, HISTOGRAM_SUM, SUMMARY_COUNT, SUMMARY_SUM};
-use forkmeter_core::store::{Slots, add_to_cell};
+use forkmeter_core::store::add_to_cell;
+use forkmeter_shm::SharedSlots;
 
 /// Up to so many bounds, comparing with all of them is faster than looking for the right one.
 const MAX_COMPARED_BOUNDS: usize = 32;
@@ -12,7 +13,7 @@ const MAX_COMPARED_BOUNDS: usize = 32;
 /// Is where the values of a series are until the epoch changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
-    pub(super) shared: Option<&'a dyn Slots>,
+    pub(super) shared: Option<&'a SharedSlots>,
     pub(super) own: &'a [AtomicU64],
     pub(super) descriptor: &'a Descriptor,
 }

@@ -6,6 +6,7 @@ mod limit;
 mod publish;
 mod self_metrics;
 mod series;
+mod shared_slots;
 mod state;
 mod trouble;
 
@@ -20,6 +21,7 @@ use forkmeter_core::{Descriptor, LabelSet, MetricFamily, fork};
 pub use self::collect::CollectedShared;
 use self::hints::Hints;
 use self::self_metrics::LastRead;
+pub use self::shared_slots::SharedSlots;
 use self::state::State;
 use crate::process;
 use crate::reader::{DirectoryReader, Names};
@@ -166,7 +168,19 @@ impl ShmStore {
         process::next_epoch();
     }
 
-    /// As [`Store::intern`], where that needs neither a system call nor another thread or process; nothing where it does.
+    /// As [`Store::intern`], for callers that keep many.
+    pub fn intern_shared(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        label_values: &[&str],
+    ) -> SharedSlots {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        SharedSlots(state.intern(&self.shared, descriptor, label_values))
+    }
+
+    /// As [`ShmStore::intern_shared`], where that needs neither a system call nor another thread or process; nothing where
+    /// it does. A series that is new was made at the given time, or now.
     ///
     /// For callers that must not wait. A directory that [`Directory::Follow`] names has to be announced by
     /// [`process::next_epoch`] to be followed here.
@@ -174,11 +188,13 @@ impl ShmStore {
         &self,
         descriptor: &Arc<Descriptor>,
         label_values: &[&str],
-    ) -> Option<Arc<dyn Slots>> {
+        created_seconds: Option<f64>,
+    ) -> Option<SharedSlots> {
         let _section = fork::enter();
         let mut state = self.shared.try_lock()?;
-        let series = state.intern_at_once(&self.shared, descriptor, label_values)?;
-        Some(series)
+        state
+            .intern_at_once(&self.shared, descriptor, label_values, created_seconds)
+            .map(SharedSlots)
     }
 
     /// Returns the directory in which values are shared now, if any.

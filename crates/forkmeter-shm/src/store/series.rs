@@ -7,6 +7,7 @@ mod marks;
 mod moving;
 mod values;
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -34,9 +35,8 @@ use crate::side::exemplars::SlotId;
 /// next look of the store moves what it counted.
 #[derive(Debug)]
 pub(super) struct Series {
-    pub(super) descriptor: Arc<Descriptor>,
+    home: Arc<Home>,
     pub(super) values: Values,
-    store: Weak<Shared>,
     /// The epoch in which `cells` was looked up.
     epoch: AtomicU64,
     cells: Cells,
@@ -49,6 +49,31 @@ pub(super) struct Series {
     /// Whether the segment of the cells was sealed, so that they are looked up anew before they are counted in.
     is_left: AtomicBool,
     extra: Mutex<Extra>,
+}
+
+/// Is what the series of a family have in common; each of them derefs to it.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) descriptor: Arc<Descriptor>,
+    store: Weak<Shared>,
+}
+
+impl Home {
+    pub(super) fn new(store: &Arc<Shared>, descriptor: &Arc<Descriptor>) -> Arc<Self> {
+        Arc::new(Self {
+            descriptor: Arc::clone(descriptor),
+            store: Arc::downgrade(store),
+        })
+    }
+}
+
+impl Deref for Series {
+    type Target = Home;
+
+    #[inline]
+    fn deref(&self) -> &Home {
+        &self.home
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +130,12 @@ impl Extra {
 
 impl Series {
     pub(super) fn new(
-        store: &Arc<Shared>,
-        descriptor: &Arc<Descriptor>,
+        home: &Arc<Home>,
         values: Values,
         hash: u32,
         created_seconds: f64,
     ) -> Arc<Self> {
+        let descriptor = &home.descriptor;
         let kind = match descriptor.kind {
             _ if is_shared(descriptor) => Kind::Shared,
             MetricType::StateSet => Kind::State,
@@ -118,9 +143,7 @@ impl Series {
             _ => Kind::Gauge,
         };
         Arc::new(Self {
-            descriptor: Arc::clone(descriptor),
             values,
-            store: Arc::downgrade(store),
             hash,
             kind,
             epoch: AtomicU64::new(process::epoch()),
@@ -130,6 +153,7 @@ impl Series {
             is_kept: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             extra: Mutex::default(),
+            home: Arc::clone(home),
         })
     }
 
@@ -315,5 +339,16 @@ impl Series {
         self.store
             .upgrade()
             .map_or_else(process::unix_seconds, |store| (store.options.clock)())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_of_one_slot_takes_a_hundred_and_twenty_bytes() {
+        // With the two counts of its handles; an allocation of eight more takes sixteen.
+        assert_eq!(size_of::<Series>() + 16, 120);
     }
 }

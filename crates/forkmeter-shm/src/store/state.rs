@@ -213,7 +213,7 @@ impl State {
         let epoch = process::epoch();
         self.follow(&shared.options);
         self.followed_in = epoch;
-        if let Some(series) = self.intern_at_once(shared, descriptor, label_values) {
+        if let Some(series) = self.intern_at_once(shared, descriptor, label_values, None) {
             return series;
         }
         if let Some(open) = self.open.as_mut()
@@ -231,7 +231,7 @@ impl State {
             return series;
         }
         let now = (shared.options.clock)();
-        let series = Series::new(shared, descriptor, values, hash, now);
+        let series = Series::new(family.home(shared), values, hash, now);
         family.add(&series);
         self.write_declarations();
         self.publish_or_keep(&series);

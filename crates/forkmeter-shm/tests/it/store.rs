@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use forkmeter_core::store::{Slots, Store};
+use forkmeter_core::store::Store;
 use forkmeter_core::{Descriptor, LabelSet, MetricType, MultiprocessMode};
-use forkmeter_shm::{Directory, Options, ShmStore, process};
+use forkmeter_shm::{Directory, Options, SharedSlots, ShmStore, process};
 
 use crate::children::{descriptor, gauge, store_in, value};
 use crate::store_suite::Fixture;
@@ -296,11 +296,11 @@ fn intern_at_once(
     store: &ShmStore,
     descriptor: &Arc<Descriptor>,
     label_values: &[&str],
-) -> Arc<dyn Slots> {
+) -> SharedSlots {
     (0..100_000)
         .find_map(|turn| {
             store.intern(descriptor, &[&*turn.to_string(), "other"]);
-            store.intern_at_once(descriptor, label_values)
+            store.intern_at_once(descriptor, label_values, None)
         })
         .expect("one of so many is quick enough")
 }
@@ -314,7 +314,7 @@ fn a_series_made_at_once_is_that_of_every_other_way() {
     let mut descriptor = (*descriptor(MetricType::Counter, "c")).clone();
     descriptor.label_names = Box::new(["z".into(), "l".into()]);
     let descriptor = Arc::new(descriptor);
-    let unknown = first.intern_at_once(&descriptor, &["1", "x"]);
+    let unknown = first.intern_at_once(&descriptor, &["1", "x"], None);
     assert!(unknown.is_none(), "nobody looked at the directory yet");
 
     intern_at_once(&first, &descriptor, &["z", "at once"]).add(0, 1.0);
@@ -327,9 +327,9 @@ fn a_series_made_at_once_is_that_of_every_other_way() {
     assert_eq!(value(&first, "c_total", "at once"), Some(15.0));
     assert_eq!(value(&first, "c_total", "later"), Some(3.0));
 
-    let made_before = first.intern_at_once(&descriptor, &["z", "at once"]);
+    let made_before = first.intern_at_once(&descriptor, &["z", "at once"], None);
     assert!(made_before.is_some(), "what is known takes no look");
     process::next_epoch();
-    let made_before = first.intern_at_once(&descriptor, &["z", "at once"]);
+    let made_before = first.intern_at_once(&descriptor, &["z", "at once"], None);
     assert!(made_before.is_none(), "a directory may have to be followed");
 }

@@ -9,13 +9,16 @@ use forkmeter_core::Descriptor;
 use hashbrown::HashTable;
 
 use super::State;
-use crate::store::series::{Series, Values};
+use crate::store::Shared;
+use crate::store::series::{Home, Series, Values};
 
 /// Is a family that a program declared.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) descriptor: Arc<Descriptor>,
     pub(super) is_declared_in: Option<PathBuf>,
+    /// What its series have in common, once there are any.
+    home: Option<Arc<Home>>,
     index: HashTable<Arc<Series>>,
     order: Vec<Arc<Series>>,
     /// Those of the index that expired, and are not in the order until somebody counts.
@@ -30,10 +33,29 @@ impl Family {
         Self {
             descriptor: Arc::clone(descriptor),
             is_declared_in: None,
+            home: None,
             index: HashTable::new(),
             order: Vec::new(),
             expired: Vec::new(),
         }
+    }
+
+    /// Returns what the series of the family have in common.
+    pub(super) fn home(&mut self, store: &Arc<Shared>) -> &Arc<Home> {
+        let new = || Home::new(store, &self.descriptor);
+        self.home.get_or_insert_with(new)
+    }
+
+    /// Tells whether somebody has the family's descriptor beside it.
+    pub(super) fn is_declared(&self) -> bool {
+        let own_handles = 1 + usize::from(self.home.is_some());
+        Arc::strong_count(&self.descriptor) > own_handles
+    }
+
+    /// Tells whether the family, or somebody else, has a series of it.
+    pub(super) fn has_series(&self) -> bool {
+        let home = self.home.as_ref();
+        home.is_some_and(|home| Arc::strong_count(home) > 1)
     }
 
     /// Returns the series in the order in which they were made.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use forkmeter_core::MetricType;
 
+use super::family::Family;
 use super::{State, is_later};
 use crate::directory::{OpenDirectory, is_shared};
 use crate::process;
@@ -123,18 +124,15 @@ impl State {
     fn forget_unused(&mut self) {
         for family in &mut self.families {
             // Facts are set without a handle: they live as long as their metric, which holds the descriptor.
-            let own_handles = 1 + family.order().len();
-            let has_metric = family.descriptor.kind == MetricType::Info
-                && Arc::strong_count(&family.descriptor) > own_handles;
+            let has_metric = family.descriptor.kind == MetricType::Info && family.is_declared();
             let is_used = |series: &Arc<Series>| {
                 has_metric || Arc::strong_count(series) > HANDLES_OF_A_FAMILY
             };
             // What left the index has one handle.
             family.retain(is_used);
         }
-        self.families.retain(|family| {
-            !family.order().is_empty() || Arc::strong_count(&family.descriptor) > 1
-        });
+        let is_used = |family: &Family| family.has_series() || family.is_declared();
+        self.families.retain(is_used);
         let names = self.families.iter().map(|family| &family.descriptor.name);
         self.by_name = names.cloned().zip(0..).collect();
     }

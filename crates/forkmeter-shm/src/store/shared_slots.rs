@@ -1,0 +1,22 @@
+//! What an [`ShmStore`](super::ShmStore) interns, as itself.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use forkmeter_core::store::Slots;
+
+use super::series::Series;
+
+/// Holds the slots of one series, as the `dyn Slots` of [`Store::intern`](forkmeter_core::store::Store::intern) in half of its
+/// size. Clones hold the same slots.
+#[derive(Clone, Debug)]
+pub struct SharedSlots(pub(super) Arc<Series>);
+
+impl Deref for SharedSlots {
+    type Target = dyn Slots;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
