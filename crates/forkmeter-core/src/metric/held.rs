@@ -65,9 +65,7 @@ impl Clone for Held {
 impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
-        if let Some(series) = self.series.take() {
-            // What is left is dropped here, outside of the thread's memory, since dropping slots runs the code of a store.
-            drop(recent::give_back(series, self.place));
-        }
+        // What is left is dropped after this, outside of the thread's memory, since dropping slots runs the code of a store.
+        recent::take_back(&mut self.series, self.place);
     }
 }

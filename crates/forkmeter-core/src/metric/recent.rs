@@ -4,6 +4,7 @@
 //! these are not handed out, because removing changes the family's generation.
 
 use std::cell::RefCell;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,9 +14,11 @@ use super::held::{Held, HeldSeries};
 const PLACES: u8 = 128;
 
 thread_local! {
-    // Empty until the thread first looks a series up, so that other threads do not pay for it.
-    static RECENT: RefCell<Vec<Option<Line>>> = const { RefCell::new(Vec::new()) };
+    // Nothing until the thread first looks a series up, so that other threads do not pay for it.
+    static RECENT: RefCell<Option<Lines>> = const { RefCell::new(None) };
 }
+
+type Lines = Box<[Option<Line>; PLACES as usize]>;
 
 #[derive(Debug)]
 struct Line {
@@ -28,6 +31,8 @@ struct Line {
     /// What the next lookup gets, where the handle of the last one was dropped.
     spare: Option<Arc<HeldSeries>>,
 }
+
+const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
 /// Shows the length of a text and its first and last bytes: all of it where it has at most 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +56,11 @@ impl Words {
             let last = bytes.last_chunk::<4>().unwrap_or(first);
             let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
             (u64::from(first), u64::from(last))
+        } else if let [first, .., last] = bytes {
+            let middle = bytes[bytes.len() / 2];
+            (u64::from(*first) | u64::from(middle) << 8, (*last).into())
         } else {
-            let word = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
-            (bytes.iter().fold(0, word), 0)
+            (bytes.first().copied().unwrap_or(0).into(), 0)
         };
         let len = bytes.len();
         Self { len, first, last }
@@ -62,10 +69,9 @@ impl Words {
     /// Mixes a text into the number that decides where a lookup is remembered.
     #[inline]
     fn mix(self, number: u64) -> u64 {
-        const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
         let one = (self.first ^ number).wrapping_mul(ODD[0]);
-        let other = (self.last ^ self.len as u64).wrapping_mul(ODD[1]);
-        (one ^ other.rotate_left(32)).wrapping_mul(ODD[0])
+        let other = self.last.wrapping_mul(ODD[1]);
+        one.rotate_left(32) ^ other
     }
 }
 
@@ -120,24 +126,46 @@ pub(super) struct Place(u8);
 impl Place {
     /// Returns the place of a lookup.
     #[inline]
-    pub(super) fn of(stamp: Stamp, label_values: &[&str]) -> Self {
-        let mut number = stamp.family;
-        for value in label_values {
-            number = Words::of(value).mix(number);
-        }
+    fn of(stamp: Stamp, words: &[Words]) -> Self {
+        let mixed = words
+            .iter()
+            .fold(stamp.family, |number, words| words.mix(number));
         // The highest bits depend on all others.
-        Self(number.to_be_bytes()[0] % PLACES)
+        Self(mixed.wrapping_mul(ODD[0]).to_be_bytes()[0])
+    }
+
+    #[inline]
+    fn index(self) -> usize {
+        usize::from(self.0 % PLACES)
     }
 }
 
 /// Returns the series that this thread looked up under the same stamp, if it remembers.
 #[inline]
 pub(super) fn find(stamp: Stamp, label_values: &[&str]) -> Option<Held> {
-    let place = Place::of(stamp, label_values);
+    // Of few labels the words need no allocation, and there is no loop over them.
+    match *label_values {
+        [one] => find_words(stamp, label_values, &[one].map(Words::of)),
+        [one, two] => find_words(stamp, label_values, &[one, two].map(Words::of)),
+        [one, two, three] => find_words(stamp, label_values, &[one, two, three].map(Words::of)),
+        [one, two, three, four] => {
+            find_words(stamp, label_values, &[one, two, three, four].map(Words::of))
+        }
+        _ => find_words(stamp, label_values, &all_words(label_values)),
+    }
+}
+
+fn all_words(label_values: &[&str]) -> Box<[Words]> {
+    label_values.iter().map(|value| Words::of(value)).collect()
+}
+
+#[inline]
+fn find_words(stamp: Stamp, label_values: &[&str], words: &[Words]) -> Option<Held> {
+    let place = Place::of(stamp, words);
     let found = RECENT.try_with(|recent| {
         let mut recent = recent.try_borrow_mut().ok()?;
-        let line = recent.get_mut(usize::from(place.0))?.as_mut()?;
-        if line.stamp != stamp || !line.is_of(label_values) {
+        let line = recent.as_mut()?[place.index()].as_mut()?;
+        if line.stamp != stamp || !line.is_of(label_values, words) {
             return None;
         }
         let spare = line.spare.take();
@@ -146,41 +174,34 @@ pub(super) fn find(stamp: Stamp, label_values: &[&str]) -> Option<Held> {
     Some(Held::new(found.ok()??, place))
 }
 
-/// Takes back what a dropped handle held, where this thread remembers the series and has no spare of it. Returns what it
-/// does not take.
+/// Takes from a handle that is dropped what it held, where this thread remembers the series and has no spare of it.
 #[inline]
-pub(super) fn give_back(series: Arc<HeldSeries>, place: Place) -> Option<Arc<HeldSeries>> {
-    let mut series = Some(series);
+pub(super) fn take_back(held: &mut Option<Arc<HeldSeries>>, place: Place) {
     let _ = RECENT.try_with(|recent| {
         let mut recent = recent.try_borrow_mut().ok()?;
-        let line = recent.get_mut(usize::from(place.0))?.as_mut()?;
-        let is_it = series
-            .as_ref()
-            .is_some_and(|series| Arc::ptr_eq(series, &line.own));
-        if is_it && line.spare.is_none() {
-            line.spare = series.take();
+        let line = recent.as_mut()?[place.index()].as_mut()?;
+        if line.spare.is_none() && Arc::ptr_eq(held.as_ref()?, &line.own) {
+            mem::swap(held, &mut line.spare);
         }
         Some(())
     });
-    series
 }
 
 /// Remembers a lookup in place of another one, and returns a handle of it.
 pub(super) fn remember(stamp: Stamp, label_values: &[&str], series: &Arc<HeldSeries>) -> Held {
-    let place = Place::of(stamp, label_values);
+    let words = all_words(label_values);
+    let place = Place::of(stamp, &words);
     let line = Line {
         stamp,
-        words: label_values.iter().map(|value| Words::of(value)).collect(),
+        words,
         label_values: label_values.iter().map(|value| Box::from(*value)).collect(),
         own: Arc::clone(series),
         spare: None,
     };
     let replaced = RECENT.try_with(|recent| {
         let mut recent = recent.try_borrow_mut().ok()?;
-        if recent.is_empty() {
-            recent.resize_with(PLACES.into(), || None);
-        }
-        recent[usize::from(place.0)].replace(line)
+        let lines = recent.get_or_insert_with(|| Box::new([const { None }; PLACES as usize]));
+        lines[place.index()].replace(line)
     });
     // Not before here, since dropping slots runs the code of a store.
     drop(replaced);
@@ -189,12 +210,15 @@ pub(super) fn remember(stamp: Stamp, label_values: &[&str], series: &Arc<HeldSer
 
 impl Line {
     #[inline]
-    fn is_of(&self, label_values: &[&str]) -> bool {
-        let own = self.words.iter().zip(&self.label_values);
-        self.words.len() == label_values.len()
-            && own.zip(label_values).all(|((words, own), other)| {
-                *words == Words::of(other) && (other.len() <= Words::MAX_WHOLE || **own == **other)
-            })
+    fn is_of(&self, label_values: &[&str], words: &[Words]) -> bool {
+        let is_whole = |words: &Words| words.len <= Words::MAX_WHOLE;
+        *self.words == *words
+            && (words.iter().all(is_whole)
+                || self
+                    .label_values
+                    .iter()
+                    .map(|own| &**own)
+                    .eq(label_values.iter().copied()))
     }
 }
 
@@ -230,7 +254,8 @@ mod tests {
         let mut places = std::collections::HashSet::new();
         for number in 0..32 {
             for method in ["GET", "POST"] {
-                places.insert(Place::of(stamp, &[method, &format!("/items/{number}")]).0);
+                let words = all_words(&[method, &format!("/items/{number}")]);
+                places.insert(Place::of(stamp, &words).index());
             }
         }
         // 64 balls in 128 boxes leave about 50 boxes with any.
