@@ -92,14 +92,14 @@ impl Exposed {
     }
 
     fn merge_sums(&mut self, segment: &Segment) {
-        for (value, cell) in segment.values.iter().zip(&segment.route) {
+        for (value, cell) in segment.values.iter().zip(&*segment.route) {
             self.cells[*cell as usize].add(MergeRule::Sum, *value, 0.0);
         }
     }
 
     fn merge_gauges(&mut self, plan: &Plan, segment: &Segment) {
         let values = segment.values.iter().zip(&segment.timestamps);
-        for ((value, timestamp), cell) in values.zip(&segment.route) {
+        for ((value, timestamp), cell) in values.zip(&*segment.route) {
             self.cells[*cell as usize].add(plan.rules[*cell as usize], *value, *timestamp);
         }
     }
@@ -108,7 +108,7 @@ impl Exposed {
     fn merge_marked(&mut self, plan: &Plan, segment: &Segment) {
         let has_created = !matches!(segment.role, Role::Gauge(_));
         let values = segment.values.iter().zip(&segment.timestamps);
-        for ((value, timestamp), cell) in values.zip(&segment.route) {
+        for ((value, timestamp), cell) in values.zip(&*segment.route) {
             if layout::is_removed_slot(*value, *timestamp) || layout::is_removed_gauge(*value) {
                 continue;
             }

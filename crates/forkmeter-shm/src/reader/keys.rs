@@ -86,6 +86,44 @@ pub(super) struct KeyTable {
     parsed_keys: u64,
 }
 
+/// Gives keys their numbers.
+pub(super) trait Keys {
+    fn table(&self) -> &KeyTable;
+
+    /// Returns the number of a key, if it can have one. `previous` is the key before it in its file.
+    fn number(&mut self, previous: Option<u32>, key: &[u8], class: Class) -> Option<u32>;
+}
+
+impl Keys for KeyTable {
+    fn table(&self) -> &KeyTable {
+        self
+    }
+
+    #[inline]
+    fn number(&mut self, previous: Option<u32>, key: &[u8], class: Class) -> Option<u32> {
+        Some(self.intern(previous, key, class))
+    }
+}
+
+/// Knows the keys that a table has, and no others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownKeys<'a>(pub(super) &'a KeyTable);
+
+impl Keys for KnownKeys<'_> {
+    fn table(&self) -> &KeyTable {
+        self.0
+    }
+
+    #[inline]
+    fn number(&mut self, previous: Option<u32>, key: &[u8], class: Class) -> Option<u32> {
+        let guess = self.0.guess(previous);
+        if self.0.matches(guess, key, class) {
+            return Some(guess);
+        }
+        self.0.find(self.0.hash(key, class), key, class)
+    }
+}
+
 impl KeyTable {
     /// Returns the number of keys.
     pub(super) fn len(&self) -> usize {
@@ -152,15 +190,12 @@ impl KeyTable {
 
     /// Returns the number of a key, parsing it when it is new. `previous` is the key before it in its file.
     pub(super) fn intern(&mut self, previous: Option<u32>, key: &[u8], class: Class) -> u32 {
-        let guess = previous.map_or(self.first, |previous| self.entries[previous as usize].next);
+        let guess = self.guess(previous);
         if self.matches(guess, key, class) {
             return guess;
         }
-        let hash = self.hasher.hash_one((key, class));
-        let found = self
-            .table
-            .find(hash, |id| self.matches(*id, key, class))
-            .copied();
+        let hash = self.hash(key, class);
+        let found = self.find(hash, key, class);
         let id = found.unwrap_or_else(|| self.insert(hash, key, class));
         match previous {
             Some(previous) => self.entries[previous as usize].next = id,
@@ -169,6 +204,22 @@ impl KeyTable {
         id
     }
 
+    /// Returns the key that came after another one, or first, the last time.
+    #[inline]
+    fn guess(&self, previous: Option<u32>) -> u32 {
+        previous.map_or(self.first, |previous| self.entries[previous as usize].next)
+    }
+
+    fn hash(&self, key: &[u8], class: Class) -> u64 {
+        self.hasher.hash_one((key, class))
+    }
+
+    fn find(&self, hash: u64, key: &[u8], class: Class) -> Option<u32> {
+        let found = self.table.find(hash, |id| self.matches(*id, key, class));
+        found.copied()
+    }
+
+    #[inline]
     fn matches(&self, id: u32, key: &[u8], class: Class) -> bool {
         let entry = self.entries.get(id as usize);
         entry.is_some_and(|entry| {

@@ -13,7 +13,9 @@ use super::{FileReport, FileState, Files};
 use crate::layout::{self, SEGMENT_SUFFIX, STATES_FILE};
 
 /// The segments to read, by name.
-pub(super) type Listed = BTreeMap<OsString, (Role, Arc<str>)>;
+pub(super) type Listed = BTreeMap<OsString, Kind>;
+/// What the name of a segment says: its role and its worker's tag.
+pub(super) type Kind = (Role, Arc<str>);
 
 /// Lists the segments of a directory by name. Everything named like one that is none is reported.
 ///

@@ -4,7 +4,9 @@
 //! values every time), `plan` decides which entry goes to which sample when anything but values changed,
 //! `exposed` merges the values into the families, and the report says how it went.
 
+mod crew;
 mod exposed;
+mod files;
 mod keys;
 mod listing;
 mod meta;
@@ -30,15 +32,14 @@ use forkmeter_core::MetricFamily;
 
 use self::exposed::Exposed;
 use self::keys::KeyTable;
-use self::listing::{Folding, Listed};
+use self::listing::Folding;
 use self::meta::Meta;
 use self::name::Role;
 use self::plan::{Plan, Segments};
 use self::roll::Roll;
-use self::segment::{Access, Segment};
+use self::segment::Segment;
 use self::source::{Refusal, open, read_fully, read_small};
 use crate::directory::compact;
-use crate::guard;
 use crate::layout::{self, Mark};
 use crate::side::exemplars;
 use crate::side::fold::Fold;
@@ -54,8 +55,6 @@ pub use self::wanted::Names;
 const MAX_ATTEMPTS: u64 = 16;
 /// From how many keys on the table of keys is dropped when more than half of them are out of use.
 const MIN_KEYS_TO_DROP: usize = 4096;
-/// From how many files on none is mapped, as a process may have some 65,000 maps.
-const MAX_MAPS: usize = 16_384;
 /// The longest journal that is believed, in bytes.
 const MAX_FOLD_SIZE: u64 = 16 << 20;
 
@@ -209,7 +208,7 @@ impl DirectoryReader {
             let is_collected = before.last().is_some_and(Option::is_some);
             let listed = listing::list(&self.path, &mut files);
             let names = is_collected.then(|| listed.keys().cloned().collect());
-            self.read_files(listed, &mut files);
+            self.read_files(&listed, &mut files);
             let is_quiet = names.is_none_or(|names| self.is_unmoved(&names, &files));
             let is_whole = self.roll.is_whole(&self.path, &self.segments);
             if (is_quiet && is_whole && before == self.folding()) || attempt == MAX_ATTEMPTS {
@@ -266,113 +265,6 @@ impl DirectoryReader {
                 .eq(names)
         };
         !files.values().any(is_gone) && is_same()
-    }
-
-    fn read_files(&mut self, listed: Listed, files: &mut Files) {
-        self.stale |= self.meta_changed(files);
-        let may_map = self.mapped_files && self.names.is_none();
-        let mapped = may_map && listed.len() <= MAX_MAPS && guard::arm();
-        let mut known = std::mem::take(&mut self.segments);
-        for (name, (role, tag)) in listed {
-            let path = self.path.join(&name);
-            let before = known.remove(&name);
-            let was_known = before.is_some();
-            let mut read = self.read_segment(&path, role, Arc::clone(&tag), before, mapped);
-            for _ in 0..MAX_ATTEMPTS {
-                let is_good = match &read {
-                    Ok((segment, _)) => !segment.was_moved(),
-                    // There may be another one by now.
-                    Err((state, _)) => *state != FileState::Vanished || !path.exists(),
-                };
-                if is_good {
-                    break;
-                }
-                read = self.read_segment(&path, role, Arc::clone(&tag), None, mapped);
-            }
-            let report = match read {
-                Ok((segment, bytes)) => {
-                    let (state, cause) = (segment.state, segment.cause.clone());
-                    let entries = segment.entries();
-                    self.segments.insert(name.clone(), segment);
-                    FileReport {
-                        path,
-                        state,
-                        bytes,
-                        entries,
-                        cause,
-                    }
-                }
-                Err((state, cause)) => {
-                    self.stale |= was_known;
-                    // Side files are not there unless they are needed.
-                    if state == FileState::Vanished && role == Role::States {
-                        continue;
-                    }
-                    FileReport {
-                        path,
-                        state,
-                        bytes: 0,
-                        entries: 0,
-                        cause,
-                    }
-                }
-            };
-            files.insert(name, report);
-        }
-        self.stale |= !known.is_empty();
-        let observed = self.observe_workers(files);
-        let folded = self.folded(files);
-        for (name, segment) in &mut self.segments {
-            let counted = is_counted(segment, observed.as_ref())
-                && !folded
-                    .as_ref()
-                    .is_some_and(|sources| sources.contains(name));
-            self.stale |= segment.counted != counted;
-            segment.counted = counted;
-        }
-        let observed = observed.unwrap_or_default();
-        self.roll.stamp = observed.roll;
-        self.report.workers = observed.records;
-        self.report.lost_series = observed.lost_series;
-    }
-
-    /// Reads a segment on from what was known of it `before`. Returns it and what it takes on disk.
-    fn read_segment(
-        &mut self,
-        path: &Path,
-        role: Role,
-        tag: Arc<str>,
-        before: Option<Segment>,
-        mapped: bool,
-    ) -> Result<(Segment, u64), Refusal> {
-        let opened = open(path)?;
-        self.report.effort.opened_files += 1;
-        let mut segment = before
-            .filter(|segment| segment.identity == opened.identity)
-            .unwrap_or_else(|| {
-                self.stale = true;
-                Segment::new(role, tag, opened.identity)
-            });
-        let (keys, window) = (&mut self.keys, &mut self.window);
-        let access = match &self.names {
-            Some(_) => Access::Named(&opened),
-            None if mapped => Access::Mapped(&opened),
-            None => Access::Read,
-        };
-        let begun = segment.begin(&opened.file, access, keys, window)?;
-        let names = self.names.as_ref();
-        self.stale |= segment.finish(begun, &opened.file, keys, names, window)?;
-        self.report.effort.read_bytes += segment.read_bytes;
-        let is_shared = matches!(segment.mark, Mark::Shared | Mark::Retired) && role.is_shared();
-        if is_shared && !opened.is_at(path) {
-            // Whoever brings back what it holds, or folds it, leaves zeros.
-            self.stale = true;
-            return Err((
-                FileState::Vanished,
-                "it was deleted while it was read".into(),
-            ));
-        }
-        Ok((segment, opened.bytes))
     }
 
     fn meta_changed(&mut self, files: &mut Files) -> bool {
@@ -546,16 +438,4 @@ impl DirectoryReader {
             self.stale = true;
         }
     }
-}
-
-/// Tells whether a segment's values count: all but those of `live*` gauges whose worker is known to be dead.
-fn is_counted(segment: &Segment, observed: Option<&Observed>) -> bool {
-    let (Role::Gauge(mode), Mark::Worker(record)) = (segment.role, segment.mark) else {
-        return true;
-    };
-    let Some(observed) = observed.filter(|_| mode.is_live()) else {
-        return true;
-    };
-    let mut records = observed.records.iter();
-    records.any(|worker| worker.alive && worker.index == record && *worker.tag == *segment.tag)
 }

@@ -5,9 +5,11 @@
 //! not depend on what was read before.
 
 mod declared;
+mod recent;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use forkmeter_core::merge::Merged;
 use forkmeter_core::{Descriptor, LabelSet, MergeRule, MetricType, MultiprocessMode};
 use hashbrown::HashMap;
 
+use self::recent::Recent;
 use super::Conflict;
 use super::keys::{KeyTable, NO_SLOT, Part};
 use super::meta::Meta;
@@ -104,13 +107,21 @@ pub(super) fn make(
         planner.find_modes(&directory.join(name), segment);
     }
     let mut used = vec![false; keys.len()];
+    let mut recent = Recent::default();
     for (name, segment) in segments.iter_mut() {
-        segment.route.clear();
-        for located in &segment.located {
-            used[located.key as usize] = true;
-        }
-        if segment.counted {
-            planner.route(directory, name, segment);
+        if let Some(before) = recent.find(segment) {
+            segment.route = Arc::clone(&before.route);
+        } else {
+            for located in &*segment.located {
+                used[located.key as usize] = true;
+            }
+            let mut route = Arc::try_unwrap(mem::take(&mut segment.route)).unwrap_or_default();
+            route.clear();
+            if segment.counted {
+                planner.route(directory, name, segment, &mut route);
+            }
+            segment.route = Arc::new(route);
+            recent.add(segment);
         }
     }
     planner.plan.keys_in_use = used.into_iter().filter(|used| *used).count();
@@ -169,12 +180,17 @@ impl Planner<'_> {
         }
     }
 
-    fn route(&mut self, directory: &Path, name: &OsString, segment: &mut Segment) {
+    fn route(
+        &mut self,
+        directory: &Path,
+        name: &OsString,
+        segment: &Segment,
+        route: &mut Vec<u32>,
+    ) {
         let kind = segment.role.kind();
         let official = segment.mark == Mark::Official;
-        let mut route = std::mem::take(&mut segment.route);
-        route.reserve(segment.located.len());
-        for located in &segment.located {
+        route.reserve_exact(segment.located.len());
+        for located in &*segment.located {
             let slot = self.keys.slot_id(located.key);
             if slot == NO_SLOT {
                 route.push(SKIPPED);
@@ -188,7 +204,6 @@ impl Planner<'_> {
                 self.find_cell(directory, name, segment, located.key)
             });
         }
-        segment.route = route;
     }
 
     fn find_cell(&mut self, directory: &Path, name: &OsString, segment: &Segment, key: u32) -> u32 {

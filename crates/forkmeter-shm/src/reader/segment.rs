@@ -1,5 +1,7 @@
 //! One segment as it was read last: where its entries stand, and what their values are now.
 
+mod extend;
+mod places;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -8,27 +10,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub(super) use self::places::Located;
+use self::places::Places;
 use super::FileState;
-use super::keys::{Class, KeyTable, NO_SLOT};
+use super::keys::{KeyTable, Keys};
 use super::name::Role;
 use super::source::{Identity, Opened, Refusal, Source, Stamp, read_fully, refusal};
 use super::wanted::Names;
 use crate::guard::GuardedMap;
-use crate::layout::{self, EntryError, HEADER_SIZE, Header, Mark, Step, step, value_position};
+use crate::layout::{self, EntryError, HEADER_SIZE, Header, Mark, value_position};
 
 /// How much is read at once, in bytes: enough to make calls rare, little enough to stay in the cache.
 const WINDOW_SIZE: usize = 128 << 10;
 /// From what size on a map is worth its keep, in bytes.
 const MIN_MAPPED_SIZE: u64 = 32 << 10;
-/// After how many keys that are none the rest of a segment is taken for garbage.
-const MAX_BAD_KEYS: usize = 64;
-
-/// Holds the place of one entry.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Located {
-    pub(super) value_offset: u32,
-    pub(super) key: u32,
-}
 
 /// Holds what is known of one segment.
 #[derive(Debug)]
@@ -41,13 +36,13 @@ pub(super) struct Segment {
     pub(super) state: FileState,
     pub(super) cause: String,
     /// The entries in file order, those with a key that is none included.
-    pub(super) located: Vec<Located>,
+    pub(super) located: Places,
     /// Their values.
     pub(super) values: Vec<f64>,
     /// Their timestamps; empty where they mean nothing.
     pub(super) timestamps: Vec<f64>,
     /// The merged cells that they go to; the plan writes it.
-    pub(super) route: Vec<u32>,
+    pub(super) route: Arc<Vec<u32>>,
     /// Whether the plan counts the segment.
     pub(super) counted: bool,
     /// How many entries are of families that nobody asked for; their keys were not looked at any further.
@@ -92,10 +87,10 @@ impl Segment {
             identity,
             state: FileState::Empty,
             cause: String::new(),
-            located: Vec::new(),
+            located: Places::default(),
             values: Vec::new(),
             timestamps: Vec::new(),
-            route: Vec::new(),
+            route: Arc::default(),
             counted: false,
             passed_over: 0,
             read_bytes: 0,
@@ -169,21 +164,26 @@ impl Segment {
     }
 
     /// Reads the entries that are new. Returns whether the entries are others than before [`Segment::begin`].
+    ///
+    /// Refuses a file with a key that has no number among `keys`.
     pub(super) fn finish(
         &mut self,
         begun: Begun,
         source: &impl Source,
-        keys: &mut KeyTable,
+        keys: &mut impl Keys,
         names: Option<&Names>,
         window: &mut Vec<u8>,
     ) -> Result<bool, Refusal> {
         let Some(used) = begun.used else {
+            self.located.clear();
             return Ok(begun.changed);
         };
-        let before = self.located.len();
+        let before = self.values.len();
         let error = self
             .extend(source, keys, names, window, used)
             .map_err(|error| refusal(&error))?;
+        // Where it has fewer entries than the one that it follows.
+        self.located.truncate(self.values.len());
         self.conclude(source, used, error);
         Ok(begun.changed || self.located.len() != before)
     }
@@ -387,81 +387,6 @@ impl Segment {
             }
             Some(true)
         })?
-    }
-
-    /// Parses the entries that follow the known ones. Returns why they end before `used` does.
-    fn extend(
-        &mut self,
-        source: &impl Source,
-        keys: &mut KeyTable,
-        names: Option<&Names>,
-        window: &mut Vec<u8>,
-        used: u64,
-    ) -> io::Result<Option<EntryError>> {
-        let mut wanted = WINDOW_SIZE;
-        while self.parsed < used && self.bad_keys < MAX_BAD_KEYS {
-            let length = wanted.min(usize::try_from(used - self.parsed).unwrap_or(usize::MAX));
-            if window.len() < length {
-                window.resize(length, 0);
-            }
-            let filled = read_fully(source, &mut window[..length], self.parsed)?;
-            self.read_bytes += filled as u64;
-            let mut rest = &window[..filled];
-            loop {
-                match step(rest, self.parsed, used) {
-                    Ok(Step::Entry(entry, size)) => {
-                        if names.is_none_or(|names| names.may_be_key(entry.key)) {
-                            self.push(keys, entry);
-                        } else {
-                            self.passed_over += 1;
-                        }
-                        self.parsed += size as u64;
-                        rest = &rest[size..];
-                        if self.bad_keys >= MAX_BAD_KEYS {
-                            return Ok(None);
-                        }
-                    }
-                    Ok(Step::End) => return Ok(None),
-                    Ok(Step::More(_)) if filled < length => {
-                        return Ok(Some(EntryError::Truncated {
-                            offset: self.parsed,
-                        }));
-                    }
-                    Ok(Step::More(needed)) => break wanted = WINDOW_SIZE.max(needed),
-                    Err(error) => return Ok(Some(error)),
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn push(&mut self, keys: &mut KeyTable, entry: crate::layout::Entry<'_>) {
-        let class = match self.role {
-            Role::Histogram => Class::Histogram,
-            _ => Class::Plain,
-        };
-        let key = keys.intern(
-            self.located.last().map(|located| located.key),
-            entry.key,
-            class,
-        );
-        if keys.slot_id(key) == NO_SLOT {
-            if self.bad_keys == 0 {
-                let reason = keys.problem(key);
-                self.first_bad_key = format!(
-                    "entry with its value at byte {}: {reason}",
-                    entry.value_offset
-                );
-            }
-            self.bad_keys += 1;
-        }
-        let value_offset =
-            u32::try_from(entry.value_offset).expect("invariant: offsets are below an int32");
-        self.located.push(Located { value_offset, key });
-        self.values.push(entry.value);
-        if self.has_timestamps() {
-            self.timestamps.push(entry.timestamp);
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod deletions;
 mod faults;
 mod full_disk;
 mod fuzz_corpus;
+mod many_files;
 mod named;
 mod process;
 mod reader;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use forkmeter_core::MetricType;
 
+use super::recent::Recent;
 use super::{Planner, Segments, UNKNOWN, fits};
 use crate::reader::keys::NO_SLOT;
 use crate::reader::name::Role;
@@ -14,10 +15,15 @@ impl Planner<'_> {
     /// Finds which declarations hold: one of a type of which no file has values hides none of another type.
     pub(super) fn find_declared(&mut self, directory: &Path, segments: &Segments) {
         let mut misfits: Vec<Option<(&OsString, MetricType)>> = vec![None; self.declared.len()];
+        let mut recent = Recent::default();
         for (name, segment) in segments.iter().filter(|(_, segment)| segment.counted) {
+            if recent.find(segment).is_some() {
+                continue;
+            }
+            recent.add(segment);
             let kind = segment.role.kind();
             let mut last = UNKNOWN;
-            for located in &segment.located {
+            for located in &*segment.located {
                 let slot = self.keys.slot_id(located.key);
                 if slot == NO_SLOT {
                     continue;
