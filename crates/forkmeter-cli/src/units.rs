@@ -2,6 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Reads a time: a number of seconds, or numbers with their units.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let time = seconds.or_else(|_| humantime::parse_duration(text));
+    time.map_err(|_| "not a time such as 30s, 10m or 1h30m".to_owned())
+}
+
 /// Formats a number with a comma between thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -90,6 +97,21 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "16777216.0 TiB");
         assert_eq!(duration(Duration::from_micros(42)), "42 µs");
         assert_eq!(duration(Duration::from_millis(1500)), "1.50 s");
+    }
+
+    #[test]
+    fn times_are_told_apart_from_other_words() {
+        let seconds = |text| parse_time(text).map(|time| time.as_secs());
+        assert_eq!(seconds("90"), Ok(90));
+        assert_eq!(seconds("1h30m"), Ok(5400));
+        assert_eq!(seconds("0s"), Ok(0));
+        for bad in ["", "soon", "-1s", "10x", "1e3"] {
+            assert_eq!(
+                seconds(bad),
+                Err("not a time such as 30s, 10m or 1h30m".into()),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     dry_run: bool,
 
     /// Fold only files that were not written to for this long, for example 10m
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_age)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = units::parse_time)]
     min_age: Duration,
 
     /// Go by process ids and ages alone where the kernel cannot say who uses a file, as on network file systems: only
@@ -66,13 +66,6 @@ enum Output {
     Text,
     /// One JSON object
     Json,
-}
-
-/// Reads a time that may be 0.
-pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map(Duration::from_secs);
-    let time = seconds.or_else(|_| humantime::parse_duration(text));
-    time.map_err(|error| format!("{error}; expected a time, for example 10m"))
 }
 
 /// Folds one directory after the other, and fails in the end where any of them failed.

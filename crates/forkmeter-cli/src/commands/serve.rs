@@ -7,8 +7,8 @@ use clap::ArgMatches;
 use forkmeter_core::LabelSet;
 
 use crate::error::Error;
-use crate::log;
 use crate::serve::{self, Config, ListenAddress, Target};
+use crate::{log, units};
 
 /// Export directories over HTTP for a Prometheus server.
 ///
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     gc_interval: Option<Duration>,
 
     /// For how long such files must not have been written to
-    #[arg(long = "gc.min-age", value_name = "TIME", default_value = "1m", value_parser = super::gc::parse_age)]
+    #[arg(long = "gc.min-age", value_name = "TIME", default_value = "1m", value_parser = units::parse_time)]
     gc_min_age: Duration,
 
     /// The form of the log lines on standard error
@@ -191,18 +191,14 @@ fn parse_telemetry_path(path: &str) -> Result<String, String> {
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let time = text
-        .parse()
-        .map(Duration::from_secs)
-        .or_else(|_| humantime::parse_duration(text));
-    match time {
-        Ok(time) if time.is_zero() => Err("it must be more than 0".to_owned()),
-        Ok(time) if time > Duration::from_secs(86_400) => {
-            Err("it must be at most 1 day".to_owned())
-        }
-        Ok(time) => Ok(time),
-        Err(error) => Err(format!("{error}; expected a time, for example 30s")),
+    let time = units::parse_time(text)?;
+    if time.is_zero() {
+        return Err("it must be more than 0".to_owned());
     }
+    if time > Duration::from_secs(86_400) {
+        return Err("it must be at most 1 day".to_owned());
+    }
+    Ok(time)
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
