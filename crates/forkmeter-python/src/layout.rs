@@ -83,6 +83,8 @@ const SPLIT: u8 = 2;
 const MANAGED_DICT_FLAG: c_ulong = 1 << 4;
 /// Where the pointer to an instance's dict is, of Python 3.11, counted in pointers.
 const MANAGED_DICT: isize = -3;
+/// Where the pointer to the attributes that are in no dict is, of Python 3.11, counted in pointers.
+const OWN_VALUES: isize = -4;
 
 impl OwnAttributes {
     /// Returns where instances of a class have their attributes. Nothing is returned where that is not known, or one
@@ -141,6 +143,33 @@ impl OwnAttributes {
             }
         }
     }
+}
+
+/// Tells whether an object has attributes of its own, without making a dict for them. Nothing is returned where that is not
+/// known.
+pub(crate) fn has_own_attributes(object: &Bound<'_, PyAny>) -> Option<bool> {
+    let class = object.get_type().as_type_ptr();
+    // SAFETY: a class that is held.
+    let flags = unsafe { (*class).tp_flags };
+    if minor() != 11 || flags & MANAGED_DICT_FLAG == 0 {
+        return None;
+    }
+    let pointers = object.as_ptr().cast::<*mut PyObject>();
+    // SAFETY: in this version the pointers stand there, of an object whose class is such a one.
+    let (dict, values) = unsafe { (*pointers.offset(MANAGED_DICT), *pointers.offset(OWN_VALUES)) };
+    if !dict.is_null() {
+        // SAFETY: a dict that the object holds.
+        return Some(unsafe { ffi::PyDict_Size(dict) } != 0);
+    }
+    if values.is_null() {
+        return Some(false);
+    }
+    // SAFETY: a class of this version whose instances have such.
+    let names = unsafe { shared_names(class) }?;
+    // SAFETY: the class keeps them, and there is a place for the value of each.
+    let has = |index| unsafe { !(*values.cast::<*mut PyObject>().offset(index)).is_null() };
+    // SAFETY: as above.
+    Some((0..unsafe { (*names).count }).any(has))
 }
 
 /// Returns the names of the attributes of instances.

@@ -81,9 +81,16 @@ def test_what_somebody_refers_to_weakly_or_gave_attributes_stays() -> None:
     counter = Counter("c", "C.", ["a", "b"], registry=None)
     weak = weakref.ref(counter.labels("weak", "x"))
     counter.labels("attribute", "x").note = "mine"  # type: ignore[attr-defined]
+    vars(counter.labels("asked for", "x"))["note"] = "mine"
+    emptied = counter.labels("emptied", "x")
+    emptied.note = "mine"  # type: ignore[attr-defined]
+    del emptied.note  # type: ignore[attr-defined]
+    del emptied
     make_many(counter)
     assert weak() is not None
     assert counter.labels("attribute", "x").note == "mine"  # type: ignore[attr-defined]
+    assert counter.labels("asked for", "x").note == "mine"  # type: ignore[attr-defined]
+    assert ("emptied", "x") not in {child._labelvalues for child in children_of(counter)}
 
 
 def test_children_of_a_class_of_somebodys_own_stay() -> None:

@@ -9,6 +9,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use crate::layout;
+
 /// Returns the hash that a string keeps.
 #[inline]
 pub(super) fn text_hash(text: &Bound<'_, PyString>) -> u64 {
@@ -68,12 +70,16 @@ pub(super) fn reference_count(object: &Bound<'_, PyAny>) -> isize {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
-/// Tells whether an object's `__dict__` is empty. May run Python code, in a garbage collection.
-pub(super) fn has_empty_dict(object: &Bound<'_, PyAny>) -> bool {
+/// Tells whether an object has attributes of its own, or that cannot be told. May run Python code, in a garbage collection.
+pub(super) fn has_attributes(object: &Bound<'_, PyAny>) -> bool {
+    if let Some(has) = layout::has_own_attributes(object) {
+        return has;
+    }
     let py = object.py();
     // SAFETY: the object is held; a class without a `__dict__` sets an exception.
     let dict = unsafe { ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut()) };
     // SAFETY: a new reference, or null where an exception is set.
     let dict = unsafe { Bound::from_owned_ptr_or_err(py, dict) };
-    dict.is_ok_and(|dict| dict.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty))
+    let is_empty = dict.is_ok_and(|dict| dict.cast::<PyDict>().is_ok_and(PyDictMethods::is_empty));
+    !is_empty
 }

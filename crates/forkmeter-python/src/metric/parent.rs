@@ -278,8 +278,7 @@ impl Parent {
         Ok(
             // What has attributes of its own, such as a gauge's function, would not be made again as it is.
             child.is_some_and(|child| {
-                objects::reference_count(&child) > OWN_REFERENCES
-                    || !objects::has_empty_dict(&child)
+                objects::reference_count(&child) > OWN_REFERENCES || objects::has_attributes(&child)
             }) || self.others.bind(key.py()).contains(key)?,
         )
     }
@@ -333,7 +332,7 @@ impl Parent {
         for (values, child) in self.children.with(py, |children| children.all(py)) {
             // These may run Python code, in a garbage collection.
             if !plain::is_own_class(&child.get_type())
-                || !objects::has_empty_dict(&child)
+                || objects::has_attributes(&child)
                 || plain::has_weakrefs(&child)
             {
                 continue;
