@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from floor import empty_block
+from floor import build, least_family
 from rounds import seconds_per_call
 from table import Row, emit
 
@@ -39,6 +39,8 @@ CASES = [
         "with block: pass",
     ),
 ]
+# The floor of a new child.
+LEAST_CHILD = "a method of C that makes an object, keeps it in a dict and appends its entry to a mapped file"
 CHILDREN = 4000
 CHILD_ROUNDS = 15
 
@@ -104,21 +106,26 @@ def main() -> None:
         forkmeter.configure(folder / "forkmeter")
         theirs, ours = make(prometheus_client), make(forkmeter)
         check(theirs, ours)
-        doing_nothing: dict[str, Any] = {"nothing": {}, "block": empty_block(folder)}
+        # Nothing without a compiler.
+        floor_module = build(folder)
+        doing_nothing: dict[str, Any] = {"nothing": {}, "block": floor_module and floor_module.Block()}
         peer = f"prometheus_client {version('prometheus_client')}"
         for case, statement, asked, floor_case, floor in CASES:
             statements: dict[str, tuple[str, Any]] = {"theirs": (statement, theirs), "ours": (statement, ours)}
-            # Without a compiler there is no block.
             if floor and (doing_nothing["block"] or "block" not in floor):
                 statements["floor"] = (floor, doing_nothing)
             taken = seconds_per_call(statements)
             least = statistics.median(taken["floor"]) if "floor" in taken else None
             emit(Row(case, peer, taken["theirs"], taken["ours"], "ns", asked, least, floor_case or ""))
-        children: dict[str, list[float]] = {"theirs": [], "ours": []}
+        metrics = {"theirs": theirs["children"], "ours": ours["children"]}
+        if floor_module:
+            metrics["floor"] = least_family(floor_module, folder)
+        children: dict[str, list[float]] = {side: [] for side in metrics}
         for turn in range(CHILD_ROUNDS):
-            children["theirs"].append(child_seconds(theirs["children"], turn))
-            children["ours"].append(child_seconds(ours["children"], turn))
-        emit(Row("a new labelled child", peer, children["theirs"], children["ours"], "us", 20))
+            for side, metric in metrics.items():
+                children[side].append(child_seconds(metric, turn))
+        least = statistics.median(children["floor"]) if floor_module else None
+        emit(Row("a new labelled child", peer, children["theirs"], children["ours"], "us", 20, least, LEAST_CHILD))
 
 
 if __name__ == "__main__":

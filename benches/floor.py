@@ -1,7 +1,8 @@
-"""Builds what does nothing in the same way as a timer: the least that a `with` block which is timed can take."""
+"""Builds what does nothing, or the least, in the way of a metric: what a `with` block that is timed, and a new child, take at least."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import shlex
 import subprocess
@@ -11,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).with_name("floor.c")
+# More than all rounds append.
+FILE_BYTES = 64 << 20
 
 
-def empty_block(folder: Path) -> Any | None:
-    """Returns a context manager of C that reads the clock at both ends; nothing where there is no compiler.
+def build(folder: Path) -> Any | None:
+    """Returns the module of C; nothing where there is no compiler.
 
     Args:
-        folder: Where the module that has it is built.
+        folder: Where it is built.
     """
-    built = folder / f"floor_block{sysconfig.get_config_var('EXT_SUFFIX')}"
+    built = folder / f"floor_module{sysconfig.get_config_var('EXT_SUFFIX')}"
     compiler = shlex.split(os.environ.get("CC", "cc"))
     include = f"-I{sysconfig.get_path('include')}"
     try:
@@ -27,9 +30,23 @@ def empty_block(folder: Path) -> Any | None:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    spec = spec_from_file_location("floor_block", built)
+    spec = spec_from_file_location("floor_module", built)
     if spec is None or spec.loader is None:
         return None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Block()
+    return module
+
+
+def least_family(module: Any, folder: Path) -> Any:
+    """Returns what has children as a counter of two labels, and does no more than to make them, keep them and write their entries.
+
+    Args:
+        module: What `build` returned.
+        folder: Where its file is made.
+    """
+    with (folder / "least.db").open("w+b") as file:
+        file.truncate(FILE_BYTES)
+        memory = mmap.mmap(file.fileno(), FILE_BYTES)
+    # As the classes of metrics, it has a `__dict__` because it is of Python.
+    return module.Family(type("Child", (module.Child,), {}), memory)
