@@ -1,4 +1,4 @@
-"""Builds what does nothing, or the least, in the way of a metric: what a `with` block that is timed, and a new child, take at least."""
+"""Builds what does nothing, or the least, in the way of a metric: what a timed `with` block and a new child take at least."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def build(folder: Path) -> Any | None:
 
 
 def least_family(module: Any, folder: Path) -> Any:
-    """Returns what has children as a counter of two labels, and does no more than to make them, keep them and write their entries.
+    """Returns what has children as a counter of two labels: it makes them, keeps them and writes their entries.
 
     Args:
         module: What `build` returned.

@@ -172,6 +172,16 @@ pub(crate) fn has_own_attributes(object: &Bound<'_, PyAny>) -> Option<bool> {
     Some((0..unsafe { (*names).count }).any(has))
 }
 
+/// Tells whether there is no weak reference to an object; may say no where that is so.
+#[inline]
+pub(crate) fn is_without_weakrefs(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the object holds its class.
+    let offset = unsafe { (*object.get_type().as_type_ptr()).tp_weaklistoffset };
+    let pointer = object.as_ptr().cast::<*mut PyObject>();
+    // SAFETY: where it is not zero the head of the list of weak references stands there, in every version.
+    offset == 0 || unsafe { (*pointer.byte_offset(offset)).is_null() }
+}
+
 /// Returns the names of the attributes of instances.
 ///
 /// # Safety

@@ -1,7 +1,7 @@
 //! What has to be as the package made it, so that a child can be made without its Python half.
 //!
 //! Programs and their tests replace the class of values and the clock, and libraries that freeze time do; so both
-//! names are looked up whenever a child is made.
+//! names are looked up whenever a child is made, unless the interpreter tells that nothing has changed where they are.
 
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -9,10 +9,14 @@ use std::time::SystemTime;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::attached::Attached;
 use crate::names::names;
-use crate::{call, quick};
+use crate::{call, layout, quick};
 
 static PLAIN: OnceLock<Plain> = OnceLock::new();
+
+/// The versions of the namespaces in which both names were last found to be the package's, where they have versions.
+static PLAIN_VERSIONS: Attached<Option<(u64, u64)>> = Attached::new(None);
 
 #[derive(Debug)]
 struct Plain {
@@ -54,14 +58,22 @@ pub(crate) fn know_plain(
 #[inline]
 pub(crate) fn seconds_of_plain_child(py: Python<'_>) -> Option<f64> {
     let plain = PLAIN.get()?;
-    let is_own = |namespace: &Py<PyDict>, name, own: &Py<PyAny>| {
-        let found = namespace.bind(py).get_item(name);
-        found.is_ok_and(|found| found.is_some_and(|found| found.is(own)))
-    };
-    let is_plain = is_own(&plain.values, &names().value_class, &plain.value_class)
-        && is_own(&plain.clocks, &names().time, &plain.clock);
+    let version = |namespace: &Py<PyDict>| layout::dict_version(namespace.bind(py));
+    let versions = version(&plain.values).zip(version(&plain.clocks));
+    if versions.is_none() || versions != PLAIN_VERSIONS.get(py) {
+        let is_own = |namespace: &Py<PyDict>, name, own: &Py<PyAny>| {
+            let found = namespace.bind(py).get_item(name);
+            found.is_ok_and(|found| found.is_some_and(|found| found.is(own)))
+        };
+        let is_plain = is_own(&plain.values, &names().value_class, &plain.value_class)
+            && is_own(&plain.clocks, &names().time, &plain.clock);
+        PLAIN_VERSIONS.replace(py, versions.filter(|_| is_plain));
+        if !is_plain {
+            return None;
+        }
+    }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    is_plain.then(|| since.unwrap_or_default().as_secs_f64())
+    Some(since.unwrap_or_default().as_secs_f64())
 }
 
 /// Tells whether a class is one of the package's own, whose instances have nothing but what it gave them.
@@ -72,6 +84,9 @@ pub(crate) fn is_own_class(class: &Bound<'_, PyType>) -> bool {
 
 /// Tells whether there is a weak reference to an object, or that cannot be told.
 pub(crate) fn has_weakrefs(object: &Bound<'_, PyAny>) -> bool {
+    if layout::is_without_weakrefs(object) {
+        return false;
+    }
     let Some(plain) = PLAIN.get() else {
         return true;
     };

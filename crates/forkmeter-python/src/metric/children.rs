@@ -128,6 +128,11 @@ impl Children {
 }
 
 impl Entry {
+    /// Returns what it holds; dropping that, unlike the entry, takes no look whether the interpreter is attached.
+    pub(super) fn into_bound(self, py: Python<'_>) -> (Bound<'_, PyTuple>, Bound<'_, PyAny>) {
+        (self.values.into_bound(py), self.child.into_bound(py))
+    }
+
     #[inline]
     fn is(&self, py: Python<'_>, hash: u64, values: &[Bound<'_, PyAny>]) -> bool {
         self.hash == hash && objects::are_equal_texts(self.values.bind(py).as_slice(), values)

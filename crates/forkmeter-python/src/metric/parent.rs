@@ -343,7 +343,8 @@ impl Parent {
             };
             if objects::reference_count(&child) <= OWN_REFERENCES {
                 let take = |children: &mut Children| children.take(py, hash, values.as_slice());
-                gone.extend(self.children.with(py, take));
+                let taken = self.children.with(py, take);
+                gone.extend(taken.map(|entry| entry.into_bound(py)));
             }
         }
         drop(gone);
