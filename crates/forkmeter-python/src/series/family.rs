@@ -26,6 +26,8 @@ pub(crate) struct Family {
     moved: Attached<Vec<Option<SharedSlots>>>,
     /// Exemplars as they were given, by series and slot; few series have any, and none in a directory.
     exemplars: Attached<HashMap<(SeriesId, usize), Py<PyAny>>>,
+    /// How many series the store had forgotten when none of the family was among them.
+    forgotten_before: Attached<u64>,
     /// Whether the family is among those that move once there is a directory.
     is_waiting: AtomicBool,
 }
@@ -39,6 +41,7 @@ impl Family {
             table,
             moved: Attached::default(),
             exemplars: Attached::default(),
+            forgotten_before: Attached::default(),
             is_waiting: AtomicBool::new(false),
         })
     }
@@ -121,7 +124,13 @@ impl Family {
     }
 
     /// Returns the series that moved into the directory and that another worker removed there.
+    ///
+    /// All are looked at only where the store has forgotten any since there were none.
     pub(crate) fn forgotten(&self, py: Python<'_>) -> Vec<SeriesHandle> {
+        let so_far = SharedSlots::forgotten_so_far();
+        if so_far == self.forgotten_before.get(py) {
+            return Vec::new();
+        }
         let is_forgotten = |slots: &Option<SharedSlots>| {
             let slots = slots.as_ref();
             slots.is_some_and(|slots| slots.is_forgotten())
@@ -132,6 +141,7 @@ impl Family {
             forgotten.map(|(id, _)| id).collect()
         });
         if ids.is_empty() {
+            self.forgotten_before.replace(py, so_far);
             return Vec::new();
         }
         let mut all = self.all();

@@ -12,6 +12,14 @@ use super::series::Series;
 #[derive(Clone, Debug)]
 pub struct SharedSlots(pub(super) Arc<Series>);
 
+impl SharedSlots {
+    /// Returns how many series the stores of this process have forgotten so far, because other workers removed them. Only after
+    /// it has changed is there another one of which [`Slots::is_forgotten`] says so.
+    pub fn forgotten_so_far() -> u64 {
+        super::series::forgotten_so_far()
+    }
+}
+
 impl Deref for SharedSlots {
     type Target = dyn Slots;
 
