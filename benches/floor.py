@@ -1,4 +1,4 @@
-"""Builds what does nothing, or the least, in the way of a metric: what a timed `with` block and a new child take at least."""
+"""Builds what does nothing, or the least, in the way of a metric: the floors of a timed block and of a new child."""
 
 from __future__ import annotations
 
