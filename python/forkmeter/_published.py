@@ -151,5 +151,5 @@ def _report(what: str, error: object) -> None:
     # By its type as well, as a message may differ every time.
     if key in _reported or (what, type(error).__name__) in _reported:
         return
-    _reported.update((key, (what, type(error).__name__)))
-    _directory.warn("left out of scrapes: {}: {}".format(*key))
+    if _directory.warn("left out of scrapes: {}: {}".format(*key)):
+        _reported.update((key, (what, type(error).__name__)))

@@ -39,7 +39,10 @@ impl DirectoryReader {
                 let jobs: Vec<_> = others.filter(is_new).collect();
                 if jobs.len() >= crew::MIN_FILES {
                     // Who must not map files must not have threads either.
-                    ready = crew::read(&self.path, &jobs, &self.keys, may_map).into();
+                    let haul = crew::read(&self.path, &jobs, &self.keys, may_map);
+                    self.report.effort.opened_files += haul.effort.opened_files;
+                    self.report.effort.read_bytes += haul.effort.read_bytes;
+                    ready = haul.done.into();
                 }
             }
             of_role += 1;
@@ -70,7 +73,6 @@ impl DirectoryReader {
         self.report.lost_series = observed.lost_series;
     }
 
-    /// Reads a segment on from what was known of it `before`. Returns it and what it takes on disk.
     /// Reads a file, unless that is `done`, and reports it if it is one that there must be.
     fn read_file(
         &mut self,
@@ -83,11 +85,9 @@ impl DirectoryReader {
     ) -> Option<FileReport> {
         let was_known = before.is_some();
         let mut read = match done {
-            Some((segment, bytes)) => {
+            Some(done) => {
                 self.stale = true;
-                self.report.effort.opened_files += 1;
-                self.report.effort.read_bytes += segment.read_bytes;
-                Ok((segment, bytes))
+                Ok(done)
             }
             None => self.read_segment(&path, kind, before, mapped),
         };
@@ -130,6 +130,7 @@ impl DirectoryReader {
         }
     }
 
+    /// Reads a segment on from what was known of it `before`. Returns it and what it takes on disk.
     fn read_segment(
         &mut self,
         path: &Path,

@@ -116,11 +116,9 @@ impl Keys for KnownKeys<'_> {
 
     #[inline]
     fn number(&mut self, previous: Option<u32>, key: &[u8], class: Class) -> Option<u32> {
-        let guess = self.0.guess(previous);
-        if self.0.matches(guess, key, class) {
-            return Some(guess);
-        }
-        self.0.find(self.0.hash(key, class), key, class)
+        let (guess, table) = (self.0.guess(previous), self.0);
+        let is_it = table.matches(guess, key, class).then_some(guess);
+        is_it.or_else(|| table.find(table.hash(key, class), key, class))
     }
 }
 

@@ -153,7 +153,8 @@ impl DirectoryReader {
     ///
     /// For programs that own their process, such as an exporter: it installs a handler for SIGBUS, so that a
     /// file that is cut off during the read costs that file's data only. Where another handler is installed
-    /// later, files are read by calls again.
+    /// later, files are read by calls again. Where there are hundreds of new files, a read has threads of its own, which end
+    /// with it: nobody may fork meanwhile.
     #[must_use]
     pub fn with_mapped_files(mut self, enabled: bool) -> Self {
         self.mapped_files = enabled;

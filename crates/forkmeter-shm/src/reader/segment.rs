@@ -182,8 +182,11 @@ impl Segment {
         let error = self
             .extend(source, keys, names, window, used)
             .map_err(|error| refusal(&error))?;
-        // Where it has fewer entries than the one that it follows.
-        self.located.truncate(self.values.len());
+        if self.values.len() < self.located.len() {
+            // It has fewer entries than the one that it follows.
+            self.located.truncate(self.values.len());
+            self.values.shrink_to_fit();
+        }
         self.conclude(source, used, error);
         Ok(begun.changed || self.located.len() != before)
     }

@@ -77,8 +77,12 @@ impl Places {
     /// Keeps the first `length` of them.
     #[inline]
     pub(super) fn truncate(&mut self, length: usize) {
-        if length < self.len() {
-            self.own().truncate(length);
+        match self {
+            Self::Own(places) => places.truncate(length),
+            Self::Shared(places) if length < places.len() => {
+                *self = Self::Own(places[..length].to_vec());
+            }
+            Self::Shared(_) => {}
         }
     }
 }
