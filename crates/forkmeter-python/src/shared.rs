@@ -69,15 +69,14 @@ pub(crate) fn move_waiting(py: Python<'_>) {
     }
 }
 
-/// Looks up or makes the shared slots of a series. Where it is new it was made at this time, if one is given.
+/// Looks up or makes the shared slots of a series. A new one is made now by the store's clock, whatever the program's says.
 pub(crate) fn intern(
     py: Python<'_>,
     descriptor: &Arc<Descriptor>,
     label_values: &[&str],
-    created_seconds: Option<f64>,
 ) -> SharedSlots {
     // Most take less time than to let other threads run.
-    let at_once = store().intern_at_once(descriptor, label_values, created_seconds);
+    let at_once = store().intern_at_once(descriptor, label_values);
     at_once.unwrap_or_else(|| py.detach(|| store().intern_shared(descriptor, label_values)))
 }
 

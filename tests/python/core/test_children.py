@@ -123,6 +123,24 @@ def test_a_frozen_clock_is_honoured_by_native_children() -> None:
         assert counter.labels("second")._created == 2000.25
 
 
+@pytest.mark.parametrize("seconds", [-3600.0, 2000.25])
+def test_a_frozen_clock_does_not_reach_the_directory(seconds: float, tmp_path: Path) -> None:
+    # There a time below zero would mark series as removed, and other workers have the real one.
+    forkmeter.configure(tmp_path / "metrics")
+    counter = Counter("frozen", "F.", ["a"])
+    try:
+        begin = time.time()
+        with mock.patch.object(time, "time", return_value=seconds):
+            for number in range(100):
+                counter.labels(str(number))
+        (family,) = [family for family in forkmeter.REGISTRY.collect() if family.name == "frozen"]
+        created = [sample.value for sample in family.samples if sample.name == "frozen_created"]
+        assert len(created) == len([sample for sample in family.samples if sample.name == "frozen_total"]) == 100
+        assert min(created) >= begin - 1
+    finally:
+        forkmeter.REGISTRY.unregister(counter)
+
+
 def test_a_patched_class_is_honoured_by_later_children() -> None:
     counter = Counter("c", "C.", ["a"], registry=None)
     counter.labels("first")

@@ -187,12 +187,10 @@ impl Family {
             return slots;
         }
         let id = series.id().index();
-        // One that was made before there was a directory begins there now.
-        let created_seconds = label_values.map(|_| series.created_seconds());
         let own = label_values.is_none().then(|| series.label_values());
         let own: Vec<&str> = own.iter().flatten().map(|value| &**value).collect();
         let label_values = label_values.unwrap_or(&own);
-        let slots = shared::intern(py, &self.descriptor, label_values, created_seconds);
+        let slots = shared::intern(py, &self.descriptor, label_values);
         // From here on nothing lets other threads run, so no value is counted between the move and the switch.
         let (slots, is_first) = self.moved.with(py, |moved| {
             if let Some(slots) = moved.get(id).cloned().flatten() {

@@ -180,7 +180,7 @@ impl ShmStore {
     }
 
     /// As [`ShmStore::intern_shared`], where that needs neither a system call nor another thread or process; nothing where
-    /// it does. A series that is new was made at the given time, or now.
+    /// it does.
     ///
     /// For callers that must not wait. A directory that [`Directory::Follow`] names has to be announced by
     /// [`process::next_epoch`] to be followed here.
@@ -188,13 +188,11 @@ impl ShmStore {
         &self,
         descriptor: &Arc<Descriptor>,
         label_values: &[&str],
-        created_seconds: Option<f64>,
     ) -> Option<SharedSlots> {
         let _section = fork::enter();
         let mut state = self.shared.try_lock()?;
-        state
-            .intern_at_once(&self.shared, descriptor, label_values, created_seconds)
-            .map(SharedSlots)
+        let series = state.intern_at_once(&self.shared, descriptor, label_values);
+        series.map(SharedSlots)
     }
 
     /// Returns the directory in which values are shared now, if any.
@@ -242,9 +240,7 @@ impl Store for ShmStore {
     }
 
     fn intern(&self, descriptor: &Arc<Descriptor>, label_values: &[&str]) -> Arc<dyn Slots> {
-        let _section = fork::enter();
-        let mut state = self.shared.lock();
-        state.intern(&self.shared, descriptor, label_values)
+        self.intern_shared(descriptor, label_values).0
     }
 
     fn intern_within(

@@ -213,7 +213,7 @@ impl State {
         let epoch = process::epoch();
         self.follow(&shared.options);
         self.followed_in = epoch;
-        if let Some(series) = self.intern_at_once(shared, descriptor, label_values, None) {
+        if let Some(series) = self.intern_at_once(shared, descriptor, label_values) {
             return series;
         }
         if let Some(open) = self.open.as_mut()

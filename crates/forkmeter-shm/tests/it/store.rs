@@ -300,7 +300,7 @@ fn intern_at_once(
     (0..100_000)
         .find_map(|turn| {
             store.intern(descriptor, &[&*turn.to_string(), "other"]);
-            store.intern_at_once(descriptor, label_values, None)
+            store.intern_at_once(descriptor, label_values)
         })
         .expect("one of so many is quick enough")
 }
@@ -314,7 +314,7 @@ fn a_series_made_at_once_is_that_of_every_other_way() {
     let mut descriptor = (*descriptor(MetricType::Counter, "c")).clone();
     descriptor.label_names = Box::new(["z".into(), "l".into()]);
     let descriptor = Arc::new(descriptor);
-    let unknown = first.intern_at_once(&descriptor, &["1", "x"], None);
+    let unknown = first.intern_at_once(&descriptor, &["1", "x"]);
     assert!(unknown.is_none(), "nobody looked at the directory yet");
 
     intern_at_once(&first, &descriptor, &["z", "at once"]).add(0, 1.0);
@@ -327,9 +327,9 @@ fn a_series_made_at_once_is_that_of_every_other_way() {
     assert_eq!(value(&first, "c_total", "at once"), Some(15.0));
     assert_eq!(value(&first, "c_total", "later"), Some(3.0));
 
-    let made_before = first.intern_at_once(&descriptor, &["z", "at once"], None);
+    let made_before = first.intern_at_once(&descriptor, &["z", "at once"]);
     assert!(made_before.is_some(), "what is known takes no look");
     process::next_epoch();
-    let made_before = first.intern_at_once(&descriptor, &["z", "at once"], None);
+    let made_before = first.intern_at_once(&descriptor, &["z", "at once"]);
     assert!(made_before.is_none(), "a directory may have to be followed");
 }

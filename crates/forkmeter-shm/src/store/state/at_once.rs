@@ -14,13 +14,12 @@ const FEW_LABELS: usize = 8;
 
 impl State {
     /// Looks a series up, or makes it, where that needs neither a system call nor anybody else; nothing where it does, or
-    /// where something may be to be followed first, and then nothing happened. The series was made at the given time, or now.
+    /// where something may be to be followed first, and then nothing happened.
     pub(in crate::store) fn intern_at_once(
         &mut self,
         shared: &Arc<Shared>,
         descriptor: &Arc<Descriptor>,
         label_values: &[&str],
-        created_seconds: Option<f64>,
     ) -> Option<Arc<Series>> {
         let is_quiet = self.followed_in == process::epoch()
             && self.retry_at.is_none()
@@ -46,7 +45,7 @@ impl State {
             let is_there = series.is_published() && !series.is_left() && !series.is_expired();
             return is_there.then(|| Arc::clone(series));
         }
-        let now = created_seconds.unwrap_or_else(shared.options.clock);
+        let now = (shared.options.clock)();
         let open = self.open.as_mut()?;
         let place = with_sorted_labels(descriptor, label_values, |labels| {
             open.intern_at_once(descriptor, labels, now, &mut |_| 0.0)
