@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.faulty import Host, answer_of, combinations
+from support.faulty import LIVES, Host, answer_of, calls_of_every, chosen, combinations, until_each_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # What `Host.life` counts of each kind before the calls succeed again, and altogether, and what a worker that died left.
 BEFORE, ALL, LEFT = 17, 31, 3
-MOST_CASES = 4
 # By call: what it fails with. All but EINTR also for the rest of the life.
 FAULTS = {
     "open": ["ENOSPC", "EACCES", "EMFILE", "ENFILE", "EIO", "EINTR"],
@@ -75,11 +74,11 @@ def lives(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
 
 @pytest.fixture(scope="module")
 def seen(lives: Callable[..., list[dict[str, Any]]]) -> dict[str, int]:
-    """How many calls of each name there are in a life in which none fails."""
-    (life,) = lives([{}])
-    assert (life["after"], life["outside"], life["log"]) == ([ALL + LEFT] * 3, [ALL + LEFT] * 3, [])
-    calls: dict[str, int] = life["seen"]
-    return {**calls, "mkdir": 1}
+    """How many calls of each name every life makes in which none fails."""
+    whole = lives([{}] * LIVES)
+    for life in whole:
+        assert (life["after"], life["outside"], life["log"]) == ([ALL + LEFT] * 3, [ALL + LEFT] * 3, [])
+    return {**calls_of_every(whole), "mkdir": 1}
 
 
 def test_the_library_sees_every_call(seen: dict[str, int]) -> None:
@@ -94,15 +93,15 @@ def test_a_call_that_fails(
 ) -> None:
     """Whichever call it is, the worker counts on and later numbers are right."""
     # Other combinations begin elsewhere, so that together they see each call.
-    step = -(-seen[call] // MOST_CASES)
-    first = COMBINATIONS.index((call, fault, lasts)) % step + 1
-    faults = [
-        {"call": call, "number": number, "fault": fault, "lasts": lasts}
-        for number in range(first, seen[call] + 1, step)
-    ]
-    for where, life in zip(faults, lives(faults)):
-        left = 0 if call == "mkdir" else LEFT
-        assert life["hits"] > 0, where
+    numbers = chosen(seen[call], first=COMBINATIONS.index((call, fault, lasts)))
+    faults = [{"call": call, "number": number, "fault": fault, "lasts": lasts} for number in numbers]
+    until_each_failed(faults, lambda faults: check_lives(faults, lives(faults)))
+
+
+def check_lives(faults: list[dict[str, Any]], lives: list[dict[str, Any]]) -> Iterator[bool]:
+    """Checks what came of lives in which a call was to fail, and tells of each whether it did."""
+    for where, life in zip(faults, lives):
+        left = 0 if where["call"] == "mkdir" else LEFT
         # What others counted may be out of reach meanwhile.
         assert all(BEFORE <= value <= BEFORE + left for value in life["got"]), (where, life["got"])
         assert (life["after"], life["outside"]) == ([ALL + left] * 3, [ALL + left] * 3), where
@@ -111,3 +110,4 @@ def test_a_call_that_fails(
         # A store that keeps series says so in a scrape, and once in the log.
         assert life["is kept said"] == bool(life["kept"]), where
         assert len(said) == bool(said or life["kept"]), (where, said)
+        yield life["hits"] > 0

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.faulty import Host, answer_of, combinations, wait_for
+from support.faulty import (
+    LIVES,
+    Host,
+    answer_of,
+    calls_of_every,
+    chosen,
+    combinations,
+    until_each_failed,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +31,6 @@ if TYPE_CHECKING:
 
 # What `Host.folding_life` counts of each kind, and what of it before the fold.
 ALL, SEALED = 18.0, 6.0
-MOST_CASES = 4
-MOST_ATTEMPTS = 5
-# So many without a fault tell how many calls there are.
-LIVES = 5
 FAULTS = {
     "open": ["ENOSPC", "EACCES", "EMFILE", "EIO"],
     "fallocate": ["ENOSPC", "EIO"],
@@ -57,7 +63,7 @@ def seen(host: Host, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]
         assert (life["after"], life["outside"], life["log"]) == ([ALL] * 3, [ALL] * 3, [])
         for kind in ("counter", "histogram"):
             assert any(name.startswith(f"{kind}_retired") for name in life["files"]), life["files"]
-    return {call: min(life["seen"][call] for life in lives) for call in lives[0]["seen"]}
+    return calls_of_every(lives)
 
 
 def cases(op: str, folder: Path, faults: list[dict[str, Any]], **arguments: str) -> list[dict[str, Any]]:
@@ -66,13 +72,6 @@ def cases(op: str, folder: Path, faults: list[dict[str, Any]], **arguments: str)
         {"op": op, "arguments": {"directory": str(folder / str(number)), "fault": fault, **arguments}}
         for number, fault in enumerate(faults)
     ]
-
-
-def chosen(calls: int, first: int = 0) -> range:
-    """Returns which of so many calls are to fail; a life makes a few more or less."""
-    most = calls - calls // 10
-    step = -(-most // MOST_CASES)
-    return range(first % step + 1, most + 1, step)
 
 
 def test_a_fold_makes_every_call(seen: dict[str, int]) -> None:
@@ -88,13 +87,15 @@ def test_a_call_that_fails_in_a_fold(
     # Other combinations begin elsewhere, so that together they see each call.
     numbers = chosen(seen[call], first=COMBINATIONS.index((call, fault, lasts)))
     faults = [{"call": call, "number": number, "fault": fault, "lasts": lasts} for number in numbers]
-    # A life makes a few calls more or less, so one that ended before its fault is lived again.
-    for attempt in range(MOST_ATTEMPTS):
-        folder = tmp_path / str(attempt)
+    attempts = count()
+
+    def live(faults: list[dict[str, Any]]) -> list[bool]:
+        folder = tmp_path / str(next(attempts))
         folder.mkdir()
         replies = host.call("cases", cases=cases("folding_life", folder, faults))
-        faults = [where for where, reply in zip(faults, replies) if not check_life(where, reply)]
-    assert not faults, "the calls are not made"
+        return [check_life(where, reply) for where, reply in zip(faults, replies)]
+
+    until_each_failed(faults, live)
 
 
 def check_life(where: dict[str, Any], reply: dict[str, Any]) -> bool:

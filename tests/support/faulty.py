@@ -15,11 +15,15 @@ from support.skipping import skip
 from support.worker import ANSWER_TIMEOUT_SECONDS, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 PROGRAM = Path(__file__).parent.parent / "faults" / "host.py"
 SOURCE = Path(__file__).with_name("faulty.c")
 PATIENCE_SECONDS = 20
+# So many lives without a fault tell how many calls there are.
+LIVES = 5
+MOST_CASES = 4
+MOST_ATTEMPTS = 5
 
 
 def build(folder: Path) -> Path:
@@ -89,6 +93,30 @@ def combinations(faults: dict[str, list[str]]) -> list[tuple[str, str, bool]]:
         for fault in of_call
         for lasts in ([False] if fault == "EINTR" else [False, True])
     ]
+
+
+def calls_of_every(lives: list[dict[str, Any]]) -> dict[str, int]:
+    """Returns how many calls of each name each of some lives made; when others run, one makes a few more."""
+    return {call: min(life["seen"][call] for life in lives) for call in lives[0]["seen"]}
+
+
+def chosen(calls: int, first: int = 0) -> range:
+    """Returns which of so many calls are to fail; a life makes a few more or less."""
+    most = calls - calls // 10
+    step = -(-most // MOST_CASES)
+    return range(first % step + 1, most + 1, step)
+
+
+def until_each_failed(faults: list[dict[str, Any]], live: Callable[[list[dict[str, Any]]], Iterable[bool]]) -> None:
+    """Lets children live until each of the faults was met: a life that ended before its own is lived again.
+
+    Args:
+        faults: Which calls are to fail, and how.
+        live: Lives with each of some faults, and tells of each whether it was met.
+    """
+    for _ in range(MOST_ATTEMPTS):
+        faults = [fault for fault, was_met in zip(faults, live(faults)) if not was_met]
+    assert not faults, "the calls are not made"
 
 
 def answer_of(reply: dict[str, Any]) -> Any:
