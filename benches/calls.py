@@ -35,8 +35,8 @@ CASES = [
         "with histogram.time(): pass",
         "with histogram.time(): pass",
         20,
-        "a context manager of C that reads the clock at both ends",
-        "with block: pass",
+        "a method of C that returns a context manager of C, which reads the clock at both ends,",
+        "with block.time(): pass",
     ),
 ]
 # The floor of a new child.

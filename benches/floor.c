@@ -5,9 +5,16 @@
 #include <string.h>
 #include <time.h>
 
-/* A context manager that does nothing but read the monotonic clock at both ends. */
+/* A context manager, which a method returns, that does nothing but read the monotonic clock at both ends. */
 
 static struct timespec last;
+
+static PyObject *block_time(PyObject *self, PyObject *nothing)
+{
+    (void)nothing;
+    Py_INCREF(self);
+    return self;
+}
 
 static PyObject *enter(PyObject *self, PyObject *nothing)
 {
@@ -27,6 +34,7 @@ static PyObject *leave(PyObject *self, PyObject *const *args, Py_ssize_t count)
 }
 
 static PyMethodDef methods[] = {
+    {"time", block_time, METH_NOARGS, NULL},
     {"__enter__", enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))leave, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
