@@ -217,6 +217,10 @@ impl Family {
             }
             (slots, true)
         });
+        if slots.is_forgotten() {
+            // It was while nobody could find it here; `forgotten` looks again.
+            self.forgotten_before.replace(py, u64::MAX);
+        }
         if is_first && self.descriptor.kind == MetricType::Info {
             shared::set_info(py, &self.descriptor, label_values, series.facts());
         }
