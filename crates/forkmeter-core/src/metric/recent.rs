@@ -22,9 +22,11 @@ type Lines = Box<[Option<Line>; PLACES as usize]>;
 
 #[derive(Debug)]
 struct Line {
-    stamp: Stamp,
+    ticket: u64,
     /// Of the label values, in their order.
     words: Box<[Words]>,
+    /// Whether these are all there is of them.
+    is_whole: bool,
     label_values: Box<[Box<str>]>,
     /// Keeps the series alive and names it.
     own: Arc<HeldSeries>,
@@ -76,47 +78,52 @@ impl Words {
 }
 
 /// Says of which family a lookup was, and after which of its removals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
     family: u64,
-    generation: u64,
+    /// No other family, and none after another removal, has it.
+    ticket: u64,
 }
 
 /// Gives a family its stamps.
 #[derive(Debug)]
 pub(super) struct Generation {
     family: u64,
-    generation: AtomicU64,
+    ticket: AtomicU64,
 }
 
 impl Generation {
     /// Makes the generation of a new family.
     pub(super) fn new() -> Self {
-        static FAMILIES: AtomicU64 = AtomicU64::new(0);
-        // ORDERING: a ticket; any order will do.
-        let family = FAMILIES.fetch_add(1, Ordering::Relaxed);
+        let family = next_ticket();
         Self {
             family,
-            generation: AtomicU64::new(0),
+            ticket: AtomicU64::new(family),
         }
     }
 
     /// Returns the stamp of now.
     #[inline]
     pub(super) fn stamp(&self) -> Stamp {
-        // ORDERING: a thread that was told of a removal sees its generation too; for one that was not, the
+        // ORDERING: a thread that was told of a removal sees its ticket too; for one that was not, the
         // lookup came before the removal. What the stamp guards is read from this thread's own memory.
         Stamp {
             family: self.family,
-            generation: self.generation.load(Ordering::Relaxed),
+            ticket: self.ticket.load(Ordering::Relaxed),
         }
     }
 
     /// Makes all threads forget the family's series. The caller holds the lock under which lookups are remembered.
     pub(super) fn advance(&self) {
-        // ORDERING: as in `stamp`.
-        self.generation.fetch_add(1, Ordering::Relaxed);
+        // ORDERING: as in `stamp`; only one thread at a time comes here.
+        self.ticket.store(next_ticket(), Ordering::Relaxed);
     }
+}
+
+fn next_ticket() -> u64 {
+    static TICKETS: AtomicU64 = AtomicU64::new(0);
+    // ORDERING: any order will do.
+    TICKETS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Says where a thread remembers a series, if it does.
@@ -165,7 +172,7 @@ fn find_words(stamp: Stamp, label_values: &[&str], words: &[Words]) -> Option<He
     let found = RECENT.try_with(|recent| {
         let mut recent = recent.try_borrow_mut().ok()?;
         let line = recent.as_mut()?[place.index()].as_mut()?;
-        if line.stamp != stamp || !line.is_of(label_values, words) {
+        if line.ticket != stamp.ticket || !line.is_of(label_values, words) {
             return None;
         }
         let spare = line.spare.take();
@@ -192,7 +199,8 @@ pub(super) fn remember(stamp: Stamp, label_values: &[&str], series: &Arc<HeldSer
     let words = all_words(label_values);
     let place = Place::of(stamp, &words);
     let line = Line {
-        stamp,
+        ticket: stamp.ticket,
+        is_whole: words.iter().all(|words| words.len <= Words::MAX_WHOLE),
         words,
         label_values: label_values.iter().map(|value| Box::from(*value)).collect(),
         own: Arc::clone(series),
@@ -211,9 +219,8 @@ pub(super) fn remember(stamp: Stamp, label_values: &[&str], series: &Arc<HeldSer
 impl Line {
     #[inline]
     fn is_of(&self, label_values: &[&str], words: &[Words]) -> bool {
-        let is_whole = |words: &Words| words.len <= Words::MAX_WHOLE;
         *self.words == *words
-            && (words.iter().all(is_whole)
+            && (self.is_whole
                 || self
                     .label_values
                     .iter()
