@@ -191,13 +191,18 @@ def test_signals_are_for_the_program_and_collectors_may_start_programs(start: St
     worker.run(STUCK.format("import subprocess; Stuck.seen = subprocess.check_output(['cat', '/proc/self/status'])"))
     until(lambda: worker.run("answer = Stuck.calls") > 1, "the collector is never asked")
     assert "SigBlk:\t0000000000000000" in worker.run("answer = Stuck.seen.decode()")
-    masks = worker.run(
-        "answer = [open(f'/proc/self/task/{task}/status').read() for task in os.listdir('/proc/self/task')"
-        " if int(task) != os.getpid()]"
-    )
-    (mask,) = [line.split()[1] for text in masks for line in text.splitlines() if line.startswith("SigBlk")]
-    # All but faults, those that cannot be blocked, and those that the C library keeps for itself.
-    assert int(mask, 16) | 0x1_8004_05C8 == 2**64 - 1
+
+    def are_blocked() -> bool:
+        masks = worker.run(
+            "answer = [open(f'/proc/self/task/{task}/status').read() for task in os.listdir('/proc/self/task')"
+            " if int(task) != os.getpid()]"
+        )
+        (mask,) = [line.split()[1] for text in masks for line in text.splitlines() if line.startswith("SigBlk")]
+        # All but faults, those that cannot be blocked, and those that the C library keeps for itself.
+        return int(mask, 16) | 0x1_8004_05C8 == 2**64 - 1
+
+    # While collectors are asked, they are not.
+    until(are_blocked, "the thread takes the program's signals")
 
 
 def test_greenlets_publish_where_threads_are_greenlets(tmp_path: Path) -> None:

@@ -186,6 +186,13 @@ def fork_children(work: Callable[[int], None], board: Board) -> None:
         wait_for(pid, lambda row=row: f"a child forked while others were inside fails at {board.place(row)}")  # type: ignore[misc]
 
 
+def bring_kept_series() -> None:
+    """Waits for the directory where it was busy for so long that this process keeps its counts in memory."""
+    while DIRECTORY and forkmeter.status().kept_series:
+        time.sleep(SWITCH_SECONDS)
+        forkmeter.REGISTRY.collect()
+
+
 def fork(repetitions: int, names: list[str]) -> None:
     """Forks while other threads are inside methods, until each of them was that often.
 
@@ -215,6 +222,7 @@ def fork(repetitions: int, names: list[str]) -> None:
         with forkmeter.REGISTRY._lock, subjects.registry._lock:
             collected = {family.name for family in forkmeter.REGISTRY.collect()}
         check({"forks", "labelled"} <= collected, f"collected only {collected}")
+        bring_kept_series()
 
     forks = 0
     while min(proven.values()) < repetitions:
