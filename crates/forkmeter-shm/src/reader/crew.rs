@@ -83,8 +83,7 @@ pub(super) fn read(directory: &Path, jobs: &[Job<'_>], keys: &KeyTable, threads:
         effort: Effort::default(),
     };
     for member in members {
-        haul.effort.opened_files += member.effort.opened_files;
-        haul.effort.read_bytes += member.effort.read_bytes;
+        haul.effort += member.effort;
         for (index, done) in member.done {
             haul.done[index] = Some(done);
         }

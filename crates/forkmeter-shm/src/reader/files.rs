@@ -40,8 +40,7 @@ impl DirectoryReader {
                 if jobs.len() >= crew::MIN_FILES {
                     // Who must not map files must not have threads either.
                     let haul = crew::read(&self.path, &jobs, &self.keys, may_map);
-                    self.report.effort.opened_files += haul.effort.opened_files;
-                    self.report.effort.read_bytes += haul.effort.read_bytes;
+                    self.report.effort += haul.effort;
                     ready = haul.done.into();
                 }
             }

@@ -1,5 +1,6 @@
 //! What a read says about the directory itself: files, workers, conflicts.
 
+use std::ops::AddAssign;
 use std::path::PathBuf;
 
 /// Describes a directory as it was during one read.
@@ -28,6 +29,14 @@ pub struct Effort {
     pub read_bytes: u64,
     /// How many keys were decoded.
     pub parsed_keys: u64,
+}
+
+impl AddAssign for Effort {
+    fn add_assign(&mut self, other: Self) {
+        self.opened_files += other.opened_files;
+        self.read_bytes += other.read_bytes;
+        self.parsed_keys += other.parsed_keys;
+    }
 }
 
 /// Describes one file.
