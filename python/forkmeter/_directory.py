@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from . import _forkmeter
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._forkmeter import NativeFamily
+
+# After what programs have done at the end of a child of `multiprocessing`, which may count.
+_LAST_PRIORITY = -1000
 
 _reported: set[str] = set()
 
@@ -88,10 +92,34 @@ def _refresh_at_exit() -> None:
     """Brings what is still kept in memory, because the directory was busy, into it; says what is lost."""
     lost, why = _forkmeter.refresh_at_exit()
     if lost:
-        warn(f"{lost} series are lost with process {os.getpid()}: {why}")
+        report([f"{lost} series are lost with process {os.getpid()}: {why}"])
+
+
+def _refresh_at_end_of_children() -> None:
+    """Has the same done at the end of children of `multiprocessing`, once that is there.
+
+    They end by `os._exit`, without `atexit`, and forget in the beginning what their parent wanted done at the end.
+    """
+    global _knows_children  # noqa: PLW0603 -- once
+    module: Any = sys.modules.get("multiprocessing.util")
+    # While it is being imported nobody has children yet.
+    if not _knows_children and hasattr(module, "Finalize"):
+        _knows_children = True
+        module.register_after_fork(module, _refresh_at_end)
+        # This may be such a child.
+        _refresh_at_end(module)
+
+
+_knows_children = False
+
+
+def _refresh_at_end(module: Any) -> None:
+    module.Finalize(None, _refresh_at_exit, exitpriority=_LAST_PRIORITY)
 
 
 atexit.register(_refresh_at_exit)
+os.register_at_fork(before=_refresh_at_end_of_children)
+_refresh_at_end_of_children()
 
 
 def stands_in_directory(collector: Any) -> bool:

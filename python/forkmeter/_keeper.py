@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
-import time
 from contextlib import suppress
 
 from . import _forkmeter
@@ -34,29 +33,28 @@ def publish() -> float:
     Returns:
         The seconds to wait until the next time.
     """
-    start = time.perf_counter()
     with suppress(Exception):
-        if not _publish_between_forks():
-            return _FORK_SECONDS
-    return max(_INTERVAL_SECONDS, (time.perf_counter() - start) / _MAX_SHARE)
+        took = _publish_between_forks()
+        return _FORK_SECONDS if took is None else max(_INTERVAL_SECONDS, took / _MAX_SHARE)
+    return _INTERVAL_SECONDS
 
 
-def _publish_between_forks() -> bool:
+def _publish_between_forks() -> float | None:
     # A child that is made meanwhile could wait for ever for locks that collectors of others hold, and for what is
     # being imported the first time.
     global _is_loaded  # noqa: PLW0603 -- once
     is_guarded = not _is_loaded or _has_others()
     if is_guarded and not _forkmeter.enter_collectors():
-        return False
+        return None
     try:
         from . import _published
 
-        _published.publish()
+        took = _published.publish()
         _is_loaded = True
     finally:
         if is_guarded:
             _forkmeter.leave_collectors()
-    return True
+    return took
 
 
 _is_loaded = False

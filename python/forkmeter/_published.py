@@ -6,6 +6,7 @@ answer. No lock is held meanwhile.
 
 from __future__ import annotations
 
+import time
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,29 @@ gauges: WeakList[Gauge] = WeakList()
 _reported: set[tuple[str, str]] = set()
 
 
-def publish() -> None:
-    """Publishes what this process can compute, as it is now."""
-    set_gauges()
-    ask(registry.REGISTRY._collector_to_names, registry._collect_to_write, is_all=True)
+class Effort:
+    """Is how long functions and collectors took, without what waiting for the directory took."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self.seconds -= time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter()
+
+
+def publish() -> float:
+    """Publishes what this process can compute, as it is now.
+
+    Returns:
+        The seconds that computing it took.
+    """
+    effort = Effort()
+    set_gauges(effort=effort)
+    ask(registry.REGISTRY._collector_to_names, registry._collect_to_write, is_all=True, effort=effort)
+    return effort.seconds
 
 
 def has_others() -> bool:
@@ -55,7 +75,9 @@ def has_others() -> bool:
     )
 
 
-def ask(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> dict[Any, list[str]]:
+def ask(
+    collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool, effort: Effort | None = None
+) -> dict[Any, list[str]]:
     """Asks the collectors that only this process can ask, and publishes their families.
 
     What is published is what is shown, also here, so that a counter of one process never falls back, whoever answers.
@@ -64,14 +86,17 @@ def ask(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> dict[Any,
         collectors: Collectors of the default registry.
         of: Asks one.
         is_all: Whether these are all of the registry; otherwise what others published stays.
+        effort: Where to add what asking takes.
 
     Returns:
         The names of their families, by collector.
     """
+    effort = effort or Effort()
     asked = [collector for collector in list(collectors) if is_own(collector)]
     for _ in range(_MAX_ROUNDS):
         ticket = _forkmeter.begin_publishing()
-        own = {collector: _families_of(collector, of) for collector in asked}
+        with effort:
+            own = {collector: _families_of(collector, of) for collector in asked}
         is_fresh, problem = _forkmeter.publish(ticket, list(chain.from_iterable(own.values())), is_all)
         if problem is not None:
             _report("what only this process can compute, where others answer", problem)
@@ -80,12 +105,14 @@ def ask(collectors: Iterable[Any], of: FamiliesOf, *, is_all: bool) -> dict[Any,
     return {collector: [family.name for family, _ in families] for collector, families in own.items()}
 
 
-def set_gauges(names: Container[str] | None = None) -> None:
+def set_gauges(names: Container[str] | None = None, effort: Effort | None = None) -> None:
     """Calls the functions of gauges, and sets the gauges to what they return.
 
     Args:
         names: The gauges that are wanted; all without it.
+        effort: Where to add what the functions take.
     """
+    effort = effort or Effort()
     for gauge in gauges.items():
         function = gauge._function
         origin = gauge._origin
@@ -95,7 +122,8 @@ def set_gauges(names: Container[str] | None = None) -> None:
         if function is None or (origin is not None and origin[0]._metrics.get(origin[1]) is not gauge):
             continue
         try:
-            value = float(function())
+            with effort:
+                value = float(function())
         except Exception as error:  # noqa: BLE001 -- it is somebody else's
             _report(repr(gauge), error)
             continue

@@ -24,15 +24,29 @@ if "free" in sys.argv:
 """
 
 
+# Such a child ends without what `atexit` would have it do. It may import the package first, or its parent.
+CHILD = f"""
+import multiprocessing, sys
+if "late" not in sys.argv:
+    import forkmeter
+child = multiprocessing.get_context(sys.argv[1]).Process(target=exec, args=({PROGRAM!r}, {{}}))
+child.start()
+child.join()
+sys.exit(child.exitcode)
+"""
+HOW = [(), ("fork",), ("fork", "late"), ("forkserver",), ("forkserver", "late"), ("spawn",)]
+
+
 @pytest.mark.parametrize("extra", [["free"], []])
-def test_a_process_that_ends(tmp_path: Path, extra: list[str]) -> None:
+@pytest.mark.parametrize("how", HOW, ids="-".join)
+def test_a_process_that_ends(tmp_path: Path, how: tuple[str, ...], extra: list[str]) -> None:
     """A moment after the directory could not be made it may be possible, and there is no later."""
     directory = tmp_path / "metrics"
     directory.write_text("in the way", encoding="utf-8")
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)}
     environment["PYTHONPATH"] = str(Path(forkmeter.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *extra],
+        [sys.executable, "-c", CHILD if how else PROGRAM, *how, *extra],
         env=environment,
         capture_output=True,
         text=True,

@@ -6,11 +6,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from python.facts.fleet import PATIENCE_SECONDS, Worker, by_pid, until
+from support.folders import locked
 from support.safety import package_folder
 from support.skipping import skip
 
@@ -184,6 +186,19 @@ def test_slow_collectors_are_asked_less_often(start: Start) -> None:
     # A twentieth of the time: not before 10 s.
     worker.run("time.sleep(4)")
     assert worker.run("answer = Stuck.calls") == 1
+
+
+def test_a_directory_that_was_busy_is_tried_again_soon(start: Start, tmp_path: Path) -> None:
+    """Waiting for it is nothing that collectors took."""
+    worker, other = start(), start()
+    with locked(tmp_path):
+        worker.run("late = forkmeter.Counter('late_total', 'Late.')\nlate.inc()")
+        worker.run("time.sleep(3)")
+        assert worker.run("answer = forkmeter.status().kept_series") == 1
+    freed = time.monotonic()
+    until(lambda: ("late_total", ()) in other.scrape(), "what is kept never comes")
+    # A twentieth of the time would be 20 s later.
+    assert time.monotonic() - freed < 10
 
 
 def test_signals_are_for_the_program_and_collectors_may_start_programs(start: Start) -> None:
