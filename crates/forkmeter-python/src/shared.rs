@@ -80,6 +80,20 @@ pub(crate) fn intern(
     at_once.unwrap_or_else(|| py.detach(|| store().intern_shared(descriptor, label_values)))
 }
 
+/// Returns the series of these label values, if the store knows it.
+pub(crate) fn find(
+    py: Python<'_>,
+    descriptor: &Arc<Descriptor>,
+    label_values: &[&str],
+) -> Option<SharedSlots> {
+    py.detach(|| store().find_shared(descriptor, label_values))
+}
+
+/// Returns the series of a family that the store knows, in creation order.
+pub(crate) fn all(py: Python<'_>, descriptor: &Arc<Descriptor>) -> Vec<SharedSlots> {
+    py.detach(|| store().all_shared(descriptor))
+}
+
 /// Brings the directory and this process's values together now.
 #[pyfunction]
 pub(crate) fn refresh(py: Python<'_>) {

@@ -379,9 +379,10 @@ class MetricWrapperBase(NativeMetric):
         self._remove(tuple([str(value) for value in labelvalues]))
 
     def _remove(self, key: tuple[str, ...]) -> None:
-        self._forget_child(key)
+        # First: who asks for the child meanwhile gets the old one, and not one of what is being removed.
         if self._is_declared:
             remove_series(self, key)
+        self._forget_removed_child(key)
 
     def remove_by_labels(self, labels: dict[str, str]) -> None:
         """Removes all children that have these label values, whatever their other labels.

@@ -208,6 +208,44 @@ def test_a_child_that_was_put_back_counts_for_others() -> None:
     assert [sample.value for sample in family.samples] == [2]
 
 
+def test_metrics_of_one_name_have_children_of_their_own() -> None:
+    one = Counter("c", "C.", ["a"], registry=None)
+    one.labels("x").inc()
+    one.labels("y").inc()
+    other = Counter("c", "C.", ["a"], registry=None)
+    other.labels("y").inc()
+    other.labels("z").inc()
+    one.labels("new").inc()
+    assert list(one._metrics) == [("x",), ("y",), ("new",)]
+    # In a directory these are in the order in which the first of both made them.
+    assert sorted(other._metrics) == [("y",), ("z",)]
+    assert ("x",) not in other._metrics
+    (family,) = other.collect()
+    assert sorted(sample.labels["a"] for sample in family.samples if sample.name == "c_total") == ["y", "z"]
+    other.clear()
+    assert not other._metrics
+    assert ("x",) in one._metrics
+    del one, other
+    gc.collect()
+    # As one that is registered anew has, in the place of another that nobody has any more.
+    assert not Counter("c", "C.", ["a"], registry=None)._metrics
+
+
+def test_a_child_that_was_forgotten_is_not_listed() -> None:
+    counter = Counter("c", "C.", ["a"], registry=None)
+    for name in "xyz":
+        counter.labels(name).inc()
+    del counter._metrics[("y",)]
+    assert list(counter._metrics) == [("x",), ("z",)]
+    assert ("y",) not in counter._metrics
+    with pytest.raises(KeyError):
+        del counter._metrics[("y",)]
+    counter.labels("y").inc()
+    assert sorted(counter._metrics) == [("x",), ("y",), ("z",)]
+    counter.remove("x")
+    assert sorted(counter._metrics) == [("y",), ("z",)]
+
+
 def test_text_that_is_no_plain_string_finds_the_same_child() -> None:
     class Text(str):
         __slots__ = ()

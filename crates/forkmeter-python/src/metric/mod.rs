@@ -285,7 +285,12 @@ impl NativeMetric {
         }
     }
 
-    /// As `_forget_child`, for a series in which nobody counts: who gets hold of it meanwhile counts on.
+    /// As `_forget_child`, for a series that was removed from the directory, if it was in one.
+    fn _forget_removed_child(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.parent()?.forget_removed(key)
+    }
+
+    /// As `_forget_removed_child`, for a series in which nobody counts: who gets hold of it meanwhile counts on.
     fn _expire_child(&self, key: &Bound<'_, PyTuple>, now_seconds: f64) -> PyResult<bool> {
         self.parent()?.expire(key, now_seconds)
     }
@@ -366,13 +371,13 @@ impl NativeMetric {
     }
 
     #[getter]
-    fn _native_created(&self) -> PyResult<f64> {
-        Ok(self.own_series()?.created_seconds())
+    fn _native_created(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(self.own_series()?.created_seconds(py))
     }
 
     #[setter(_native_created)]
-    fn set_native_created(&self, seconds: f64) -> PyResult<()> {
-        self.own_series()?.set_created_seconds(seconds);
+    fn set_native_created(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
+        self.own_series()?.set_created_seconds(py, seconds);
         Ok(())
     }
 

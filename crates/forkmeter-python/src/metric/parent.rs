@@ -177,7 +177,12 @@ impl Parent {
         }
         let exact = exact(key)?;
         match children::hash(exact.as_slice()) {
-            Some(hash) if is_own(metric, &exact, child) => Ok(self.add_own(hash, &exact, child)),
+            Some(hash) if is_own(metric, &exact, child) => {
+                if let Some(family) = &self.family {
+                    with_text(exact.as_slice(), |text| family.take_back(metric.py(), text));
+                }
+                Ok(self.add_own(hash, &exact, child))
+            }
             _ => {
                 others.set_item(key, child)?;
                 Ok(child.clone())
@@ -205,6 +210,12 @@ impl Parent {
     pub(super) fn forget(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
         let py = key.py();
         self.take_out(key, |family, text| family.forget(py, text))
+    }
+
+    /// As [`Parent::forget`], for a series that was removed from the directory.
+    pub(super) fn forget_removed(&self, key: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        let py = key.py();
+        self.take_out(key, |family, text| family.forget_removed(py, text))
     }
 
     /// As [`Parent::forget`], for a series that is idle; see [`Family::expire`].
@@ -249,12 +260,10 @@ impl Parent {
     pub(super) fn keys<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let mut keys = Vec::new();
         if let Some(family) = &self.family {
-            for series in family.all() {
-                keys.push(PyTuple::new(
-                    py,
-                    series.label_values().iter().map(|v| &**v),
-                )?);
-            }
+            family.visit_label_values(py, |values| -> PyResult<()> {
+                keys.push(PyTuple::new(py, values)?);
+                Ok(())
+            })?;
         }
         for key in self.others.bind(py).keys() {
             keys.push(key.cast_into()?);
@@ -263,10 +272,7 @@ impl Parent {
     }
 
     pub(super) fn len(&self, py: Python<'_>) -> usize {
-        let series = self
-            .family
-            .as_ref()
-            .map_or(0, |family| family.table().len());
+        let series = self.family.as_ref().map_or(0, |family| family.len(py));
         series + self.others.bind(py).len()
     }
 
@@ -304,9 +310,8 @@ impl Parent {
     }
 
     fn has_series(&self, key: &Bound<'_, PyTuple>) -> bool {
-        let find = |family: &Arc<Family>| {
-            with_text(key.as_slice(), |text| family.table().find(text).is_some())
-        };
+        let find =
+            |family: &Arc<Family>| with_text(key.as_slice(), |text| family.has(key.py(), text));
         self.family.as_ref().and_then(find).unwrap_or(false)
     }
 
@@ -348,32 +353,10 @@ impl Parent {
             }
         }
         drop(gone);
-        self.forget_forgotten(py);
-        let series = self
-            .family
-            .as_ref()
-            .map_or(0, |family| family.table().len());
-        self.children
-            .with(py, |children| children.sweep_later(series));
-    }
-
-    /// Forgets the series that other workers removed and of which nobody holds a child.
-    fn forget_forgotten(&self, py: Python<'_>) {
-        let Some(family) = &self.family else {
-            return;
-        };
-        for series in family.forgotten(py) {
-            let values = series.label_values();
-            let values: Vec<&str> = values.iter().map(|value| &**value).collect();
-            // Without memory they stay.
-            let is_held = PyTuple::new(py, &values).map_or(true, |key| {
-                let hash = children::hash(key.as_slice());
-                hash.is_none_or(|hash| self.object(hash, key.as_slice()).is_some())
-            });
-            if !is_held {
-                family.forget(py, &values);
-            }
-        }
+        let family = self.family.as_ref();
+        let series = family.and_then(|family| family.len_at_once());
+        let later = |children: &mut Children| children.sweep_later(series.unwrap_or_default());
+        self.children.with(py, later);
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

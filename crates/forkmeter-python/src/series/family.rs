@@ -1,33 +1,34 @@
 //! All series of one metric object, in a lone process and in a directory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use forkmeter_core::model::{SeriesView, SlotValues};
 use forkmeter_core::store::{SeriesHandle, SeriesId, SeriesTable};
-use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType, Sample};
+use forkmeter_core::{Descriptor, LabelSet, MetricType};
 use forkmeter_shm::SharedSlots;
 use pyo3::prelude::*;
 
 use super::Series;
+use super::created::Created;
+use super::members::Members;
+use super::view::View;
 use crate::attached::Attached;
 use crate::{exemplar, keeper, mode, shared};
 
 /// Keeps the series of one metric object, whether or not an object in Python stands for them.
 ///
-/// A series has its values in the table while the process is alone. Once there is a directory they move there, and the
-/// table only knows of the series.
+/// They are in a table of the family's own while the process is alone. Once there is a directory the store has them, also
+/// when there is none any more.
 #[derive(Debug)]
 pub(crate) struct Family {
-    descriptor: Arc<Descriptor>,
+    pub(super) descriptor: Arc<Descriptor>,
     table: Arc<SeriesTable>,
-    /// Where the series count that moved into a directory, by their numbers in the table; of those alone that are in it.
-    moved: Attached<Vec<Option<SharedSlots>>>,
+    is_stored: AtomicBool,
+    pub(super) members: Members,
+    pub(super) created: Created,
     /// Exemplars as they were given, by series and slot; few series have any, and none in a directory.
     exemplars: Attached<HashMap<(SeriesId, usize), Py<PyAny>>>,
-    /// How many series the store had forgotten when none of the family was among them.
-    forgotten_before: Attached<u64>,
     /// Whether the family is among those that move once there is a directory.
     is_waiting: AtomicBool,
 }
@@ -39,9 +40,10 @@ impl Family {
         Arc::new(Self {
             descriptor,
             table,
-            moved: Attached::default(),
+            is_stored: AtomicBool::new(false),
+            members: Members::default(),
+            created: Created::default(),
             exemplars: Attached::default(),
-            forgotten_before: Attached::default(),
             is_waiting: AtomicBool::new(false),
         })
     }
@@ -51,7 +53,7 @@ impl Family {
         &self.descriptor
     }
 
-    /// Returns what knows of all series, and has the values of a lone process.
+    /// Returns what has the series of a lone process.
     pub(crate) fn table(&self) -> &Arc<SeriesTable> {
         &self.table
     }
@@ -59,11 +61,24 @@ impl Family {
     /// Makes the family known: in the directory if there is one, otherwise once there is.
     pub(crate) fn declare(self: &Arc<Self>, py: Python<'_>) {
         if mode::is_shared() {
-            shared::declare(py, &self.descriptor);
+            self.move_values(py);
             keeper::start_keeper(py);
         } else {
             self.wait();
         }
+    }
+
+    /// Tells whether the store has the series. They move there now where that is due.
+    #[inline]
+    pub(super) fn is_stored(self: &Arc<Self>, py: Python<'_>) -> bool {
+        // ORDERING: only threads that have the interpreter's lock come here.
+        if !self.is_stored.load(Ordering::Relaxed) {
+            if !mode::is_shared() {
+                return false;
+            }
+            self.move_values(py);
+        }
+        true
     }
 
     /// Returns a series, made at the first call, in the directory if there is one. Callers pass the time, as Python
@@ -74,28 +89,65 @@ impl Family {
         label_values: &[&str],
         created_seconds: f64,
     ) -> Arc<Series> {
-        let series = Series::new(self, self.table.intern(label_values, created_seconds));
-        if series.find_values(py) {
-            // It stays where it moved, also when there is no directory any more.
-        } else if mode::is_shared() {
-            series.move_values(py, Some(label_values));
-            keeper::start_keeper(py);
-        } else {
+        if !self.is_stored(py) {
+            let own = self.table.intern(label_values, created_seconds);
             self.wait();
+            return Series::alone(self, own);
         }
-        series
+        let slots = self.intern(py, label_values, LabelSet::empty);
+        let of_store = slots.created_seconds();
+        self.created
+            .note(py, label_values, created_seconds, of_store);
+        keeper::start_keeper(py);
+        Series::stored(self, slots)
+    }
+
+    /// Looks up or makes a series in the store; the facts are those of a new one of an info family.
+    fn intern(
+        &self,
+        py: Python<'_>,
+        label_values: &[&str],
+        facts: impl FnOnce() -> LabelSet,
+    ) -> SharedSlots {
+        let slots = shared::intern(py, &self.descriptor, label_values);
+        self.members.add(py, label_values);
+        if self.descriptor.kind == MetricType::Info && !slots.has_facts() {
+            shared::set_info(py, &self.descriptor, label_values, facts());
+        }
+        slots
+    }
+
+    /// Adds a series that this metric had forgotten, where it is in the store.
+    pub(crate) fn take_back(&self, py: Python<'_>, label_values: &[&str]) {
+        if self.knows_store() {
+            self.members.add(py, label_values);
+        }
     }
 
     /// Forgets a series; its values in a directory stay.
     pub(crate) fn forget(&self, py: Python<'_>, label_values: &[&str]) -> bool {
-        self.take_out(py, label_values, SeriesTable::remove)
+        let was_alone = self.take_out(py, label_values, SeriesTable::remove);
+        let was_stored = self.knows_store() && self.members.take_out(py, self, label_values);
+        was_alone || was_stored
     }
 
-    /// As [`Family::forget`], for a series that is idle: who holds it while the process is alone counts on.
+    /// As [`Family::forget`], for a series that was removed from the directory.
+    pub(crate) fn forget_removed(&self, py: Python<'_>, label_values: &[&str]) -> bool {
+        let was_alone = self.take_out(py, label_values, SeriesTable::remove);
+        self.members.forget(py, label_values) || was_alone
+    }
+
+    /// As [`Family::forget_removed`], for a series that is idle: who holds it while the process is alone counts on.
     pub(crate) fn expire(&self, py: Python<'_>, label_values: &[&str], now_seconds: f64) -> bool {
-        self.take_out(py, label_values, |table, values| {
+        let was_alone = self.take_out(py, label_values, |table, values| {
             table.expire(values, now_seconds)
-        })
+        });
+        self.members.forget(py, label_values) || was_alone
+    }
+
+    fn knows_store(&self) -> bool {
+        // ORDERING: as in `is_stored`.
+        self.is_stored.load(Ordering::Relaxed)
     }
 
     fn take_out(
@@ -104,53 +156,20 @@ impl Family {
         label_values: &[&str],
         from_table: impl FnOnce(&SeriesTable, &[&str]) -> bool,
     ) -> bool {
+        self.created.forget(py, label_values.iter().copied());
         let Some(series) = self.table.find(label_values) else {
             return false;
         };
-        let id = series.id();
-        let slots = self
-            .moved
-            .with(py, |moved| moved.get_mut(id.index())?.take());
-        let exemplars = self.take_exemplars(py, id);
+        let exemplars = self.take_exemplars(py, series.id());
         drop(series);
-        let was_there = match &slots {
-            // Who holds it counts in the directory.
-            Some(_) => self.table.remove(label_values),
-            None => from_table(&self.table, label_values),
-        };
+        let was_there = from_table(&self.table, label_values);
         // Dropped last: the end of an object may run Python code.
-        drop((slots, exemplars));
+        drop(exemplars);
         was_there
     }
 
-    /// Returns the series that moved into the directory and that another worker removed there.
-    ///
-    /// All are looked at only where the store has forgotten any since there were none.
-    pub(crate) fn forgotten(&self, py: Python<'_>) -> Vec<SeriesHandle> {
-        let so_far = SharedSlots::forgotten_so_far();
-        if so_far == self.forgotten_before.get(py) {
-            return Vec::new();
-        }
-        let is_forgotten = |slots: &Option<SharedSlots>| {
-            let slots = slots.as_ref();
-            slots.is_some_and(|slots| slots.is_forgotten())
-        };
-        let ids: HashSet<usize> = self.moved.with(py, |moved| {
-            let numbered = moved.iter().enumerate();
-            let forgotten = numbered.filter(|(_, slots)| is_forgotten(slots));
-            forgotten.map(|(id, _)| id).collect()
-        });
-        if ids.is_empty() {
-            self.forgotten_before.replace(py, so_far);
-            return Vec::new();
-        }
-        let mut all = self.all();
-        all.retain(|series| ids.contains(&series.id().index()));
-        all
-    }
-
     fn wait(self: &Arc<Self>) {
-        // ORDERING: only threads that have the interpreter's lock come here.
+        // ORDERING: as in `is_stored`.
         if !self.is_waiting.swap(true, Ordering::Relaxed) {
             shared::wait(self);
         }
@@ -158,86 +177,96 @@ impl Family {
 
     /// Makes the family known in the directory, and moves the values of all series there.
     pub(crate) fn move_values(self: &Arc<Self>, py: Python<'_>) {
-        // ORDERING: as in `wait`.
+        // ORDERING: as in `is_stored`.
         self.is_waiting.store(false, Ordering::Relaxed);
         shared::declare(py, &self.descriptor);
-        for series in self.all() {
-            self.slots(py, &series, None);
+        if !self.is_stored.swap(true, Ordering::Relaxed) {
+            self.members.begin(py, self);
+        }
+        for series in self.of_table() {
+            self.move_series(py, &series);
         }
     }
 
-    /// Returns all series.
-    pub(crate) fn all(&self) -> Vec<SeriesHandle> {
+    /// Moves what a series counted while the process was alone to where it counts in the store.
+    pub(super) fn move_series(&self, py: Python<'_>, series: &SeriesHandle) -> SharedSlots {
+        let label_values = series.label_values();
+        let label_values: Vec<&str> = label_values.iter().map(|value| &**value).collect();
+        let slots = self.intern(py, &label_values, || series.facts());
+        for index in 0..series.len() {
+            // ORDERING: the swap moves each value once.
+            let bits = series.cell(index).swap(0, Ordering::AcqRel);
+            let value = f64::from_bits(bits);
+            if value != 0.0 {
+                slots.add(index, value);
+            }
+        }
+        slots
+    }
+
+    fn of_table(&self) -> Vec<SeriesHandle> {
         let mut ids = Vec::with_capacity(self.table.len());
         self.table.for_each(|series| ids.push(series.id()));
         let series = ids.into_iter();
         series.filter_map(|id| self.table.handle(id)).collect()
     }
 
-    /// Returns where a series counts in the directory. Its values move there at the first call.
-    ///
-    /// Callers that know the label values pass them, so that they are not asked for.
-    pub(super) fn slots(
-        &self,
-        py: Python<'_>,
-        series: &SeriesHandle,
-        label_values: Option<&[&str]>,
-    ) -> SharedSlots {
-        if let Some(slots) = self.known_slots(py, series.id()) {
-            return slots;
-        }
-        let id = series.id().index();
-        let own = label_values.is_none().then(|| series.label_values());
-        let own: Vec<&str> = own.iter().flatten().map(|value| &**value).collect();
-        let label_values = label_values.unwrap_or(&own);
-        let slots = shared::intern(py, &self.descriptor, label_values);
-        // From here on nothing lets other threads run, so no value is counted between the move and the switch.
-        let (slots, is_first) = self.moved.with(py, |moved| {
-            if let Some(slots) = moved.get(id).cloned().flatten() {
-                // Another thread was faster.
-                return (slots, false);
-            }
-            for index in 0..series.len() {
-                let cell = series.cell(index);
-                // ORDERING: a look; few have a value here.
-                if cell.load(Ordering::Relaxed) == 0 {
-                    continue;
-                }
-                // ORDERING: the swap moves each value once.
-                let value = f64::from_bits(cell.swap(0, Ordering::AcqRel));
-                if value != 0.0 {
-                    slots.add(index, value);
-                }
-            }
-            if !series.is_removed() {
-                if moved.len() <= id {
-                    moved.resize(id + 1, None);
-                }
-                moved[id] = Some(slots.clone());
-            }
-            (slots, true)
-        });
-        if slots.is_forgotten() {
-            // It was while nobody could find it here; `forgotten` looks again.
-            self.forgotten_before.replace(py, u64::MAX);
-        }
-        if is_first && self.descriptor.kind == MetricType::Info {
-            shared::set_info(py, &self.descriptor, label_values, series.facts());
-        }
-        slots
+    fn of_store(&self, py: Python<'_>) -> Vec<SharedSlots> {
+        let mut all = shared::all(py, &self.descriptor);
+        all.retain(|series| self.members.has(py, series.label_values()));
+        all
     }
 
-    /// Returns where a series counts that moved into a directory.
-    pub(super) fn known_slots(&self, py: Python<'_>, series: SeriesId) -> Option<SharedSlots> {
-        let find = |moved: &mut Vec<_>| moved.get(series.index()).cloned().flatten();
-        self.moved.with(py, find)
+    /// Calls `visit` with the label values of all series, in the order in which they were made, until it fails.
+    pub(crate) fn visit_label_values<E>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        mut visit: impl FnMut(&[&str]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.is_stored(py) {
+            for series in self.of_store(py) {
+                visit(&series.label_values().collect::<Vec<_>>())?;
+            }
+        } else {
+            for series in self.of_table() {
+                let values = series.label_values();
+                visit(&values.iter().map(|value| &**value).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the number of series.
+    pub(crate) fn len(self: &Arc<Self>, py: Python<'_>) -> usize {
+        if self.is_stored(py) {
+            self.of_store(py).len()
+        } else {
+            self.table.len()
+        }
+    }
+
+    /// Returns about how many series there are, without waiting for anybody; nothing where that is not known now.
+    pub(crate) fn len_at_once(&self) -> Option<usize> {
+        if self.knows_store() {
+            shared::store().count_at_once(&self.descriptor)
+        } else {
+            Some(self.table.len())
+        }
+    }
+
+    /// Tells whether there is a series of these label values.
+    pub(crate) fn has(self: &Arc<Self>, py: Python<'_>, label_values: &[&str]) -> bool {
+        if self.is_stored(py) {
+            let known = shared::find(py, &self.descriptor, label_values);
+            known.is_some() && self.members.has(py, label_values.iter().copied())
+        } else {
+            self.table.find(label_values).is_some()
+        }
     }
 
     /// Tells whether the table alone says what the family exposes.
-    pub(crate) fn is_in_table(&self, py: Python<'_>) -> bool {
-        self.moved
-            .with(py, |moved| moved.iter().all(Option::is_none))
-            && self.exemplars.with(py, |exemplars| exemplars.is_empty())
+    pub(crate) fn is_in_table(self: &Arc<Self>, py: Python<'_>) -> bool {
+        !self.is_stored(py) && self.exemplars.with(py, |exemplars| exemplars.is_empty())
     }
 
     /// Returns the exemplar of a slot of a lone process, as it was given.
@@ -287,67 +316,27 @@ impl Family {
     ///
     /// Fails where a kept exemplar is none.
     pub(crate) fn views(self: &Arc<Self>, py: Python<'_>) -> PyResult<Vec<View>> {
-        self.all()
-            .into_iter()
-            .map(|series| {
-                let id = series.id();
-                let given = (0..series.len()).map(|index| self.exemplar(py, id, index));
-                let exemplars = given
-                    .map(|given| match given {
-                        Some(given) => exemplar::from_python(given.bind(py)),
-                        None => Ok(None),
-                    })
-                    .collect::<PyResult<_>>()?;
-                Ok(View {
-                    slots: self.known_slots(py, id),
-                    series,
-                    exemplars,
+        if self.is_stored(py) {
+            let view = |slots: SharedSlots| {
+                let given = self.created.get(py, slots.label_values());
+                let created_seconds = given.unwrap_or_else(|| slots.created_seconds());
+                View::Stored {
+                    slots,
+                    created_seconds,
+                }
+            };
+            return Ok(self.of_store(py).into_iter().map(view).collect());
+        }
+        let view = |series: SeriesHandle| {
+            let given = (0..series.len()).map(|index| self.exemplar(py, series.id(), index));
+            let exemplars = given
+                .map(|given| match given {
+                    Some(given) => exemplar::from_python(given.bind(py)),
+                    None => Ok(None),
                 })
-            })
-            .collect()
-    }
-}
-
-/// A series whose samples are being made.
-#[derive(Debug)]
-pub(crate) struct View {
-    series: SeriesHandle,
-    slots: Option<SharedSlots>,
-    exemplars: Vec<Option<Exemplar>>,
-}
-
-impl View {
-    /// Appends the series' samples.
-    pub(crate) fn expose(
-        &self,
-        descriptor: &Descriptor,
-        created_samples: bool,
-        samples: &mut Vec<Sample>,
-    ) {
-        let names = descriptor.label_names.iter().cloned();
-        let labels: LabelSet = names.zip(self.series.label_values()).collect();
-        let view = SeriesView {
-            labels,
-            info: None,
-            created_seconds: created_samples.then(|| self.series.created_seconds()),
-            slots: self,
+                .collect::<PyResult<_>>()?;
+            Ok(View::Alone { series, exemplars })
         };
-        descriptor.expose(&view, samples);
-    }
-}
-
-impl SlotValues for View {
-    fn value(&self, index: usize) -> f64 {
-        match &self.slots {
-            Some(slots) => slots.get(index),
-            None => self.series.get(index),
-        }
-    }
-
-    fn exemplar(&self, index: usize) -> Option<Exemplar> {
-        match &self.slots {
-            Some(slots) => slots.exemplar(index),
-            None => self.exemplars.get(index).cloned().flatten(),
-        }
+        self.of_table().into_iter().map(view).collect()
     }
 }

@@ -1,7 +1,10 @@
 //! The values of one series: its own while the process is alone, shared once there is a directory.
 
+mod created;
 mod family;
+mod members;
 mod place;
+mod view;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,7 +16,7 @@ use pyo3::prelude::*;
 
 pub(crate) use self::family::Family;
 pub(crate) use self::place::Place;
-use crate::{exemplar, keeper, mode, shared};
+use crate::{exemplar, keeper, shared};
 
 /// Holds one series of one metric object.
 ///
@@ -23,16 +26,31 @@ use crate::{exemplar, keeper, mode, shared};
 pub(crate) struct Series {
     /// The epoch in which the mode was looked up.
     epoch: AtomicU64,
-    shared: OnceLock<SharedSlots>,
-    own: SeriesHandle,
+    stored: OnceLock<SharedSlots>,
+    /// What was made while the process was alone.
+    own: Option<SeriesHandle>,
     family: Arc<Family>,
 }
 
 impl Series {
-    fn new(family: &Arc<Family>, own: SeriesHandle) -> Arc<Self> {
+    /// Makes a series that counts in the family's table.
+    fn alone(family: &Arc<Family>, own: SeriesHandle) -> Arc<Self> {
+        Self::new(family, OnceLock::new(), Some(own))
+    }
+
+    /// Makes a series that counts in the store.
+    fn stored(family: &Arc<Family>, slots: SharedSlots) -> Arc<Self> {
+        Self::new(family, OnceLock::from(slots), None)
+    }
+
+    fn new(
+        family: &Arc<Family>,
+        stored: OnceLock<SharedSlots>,
+        own: Option<SeriesHandle>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             epoch: AtomicU64::new(process::epoch()),
-            shared: OnceLock::new(),
+            stored,
             own,
             family: Arc::clone(family),
         })
@@ -50,31 +68,17 @@ impl Series {
 
     /// Tells whether the values are shared with other workers.
     pub(crate) fn is_shared(&self) -> bool {
-        self.shared.get().is_some()
-    }
-
-    /// Counts where the series moved, if it did; tells whether that is so.
-    fn find_values(&self, py: Python<'_>) -> bool {
-        let known = self.family.known_slots(py, self.own.id());
-        known.is_some_and(|slots| self.shared.set(slots).is_ok())
-    }
-
-    /// Moves the values into the shared slots; later calls do nothing.
-    fn move_values(&self, py: Python<'_>, label_values: Option<&[&str]>) {
-        if !self.is_shared() {
-            let slots = self.family.slots(py, &self.own, label_values);
-            let _ = self.shared.set(slots);
-        }
+        self.stored.get().is_some()
     }
 
     /// Replaces the facts of an info series.
     pub(crate) fn set_facts(&self, py: Python<'_>, facts: LabelSet) {
         self.look(py);
-        self.own.set_facts(facts.clone());
-        if self.is_shared() {
-            let own = self.own.label_values();
-            let own: Vec<&str> = own.iter().map(|value| &**value).collect();
-            shared::set_info(py, self.descriptor(), &own, facts);
+        if let Some(slots) = self.stored.get() {
+            let values: Vec<&str> = slots.label_values().collect();
+            shared::set_info(py, self.descriptor(), &values, facts);
+        } else if let Some(own) = &self.own {
+            own.set_facts(facts);
         }
     }
 
@@ -90,14 +94,18 @@ impl Series {
     #[cold]
     fn look_again(&self, py: Python<'_>) {
         let epoch = process::epoch();
-        if let Some(slots) = self.shared.get() {
-            if !self.own.is_empty() {
+        if let Some(slots) = self.stored.get() {
+            if !slots.is_empty() {
                 py.detach(|| slots.get(0));
             }
         } else {
             shared::move_waiting(py);
-            if mode::is_shared() {
-                self.move_values(py, None);
+            // What was removed before it could move counts for nobody.
+            if self.family.is_stored(py)
+                && let Some(own) = self.own.as_ref().filter(|own| !own.is_removed())
+            {
+                let slots = self.family.move_series(py, own);
+                let _ = self.stored.set(slots);
             }
         }
         keeper::start_keeper(py);
@@ -125,8 +133,8 @@ impl Series {
     #[inline]
     fn known_place(&self) -> Place<'_> {
         Place {
-            shared: self.shared.get(),
-            own: self.own.cells(),
+            shared: self.stored.get(),
+            own: self.own.as_ref().map_or(&[], SeriesHandle::cells),
             descriptor: self.descriptor(),
         }
     }
@@ -145,62 +153,75 @@ impl Series {
 
     /// Returns a slot's value.
     pub(crate) fn get(&self, py: Python<'_>, index: usize) -> f64 {
-        self.look(py);
-        match self.shared.get() {
-            Some(slots) => slots.get(index),
-            None => self.own.get(index),
-        }
+        self.current_place(py).get(index)
     }
 
     /// Sets every slot to zero and replaces the created time.
     pub(crate) fn reset(&self, py: Python<'_>, created_seconds: f64) {
         self.look(py);
-        if let Some(slots) = self.shared.get() {
+        if let Some(slots) = self.stored.get() {
             py.detach(|| slots.reset());
-            self.set_created_seconds(created_seconds);
-        } else {
-            self.own.reset(created_seconds);
-            drop(self.family.take_exemplars(py, self.own.id()));
+            let label_values: Vec<&str> = slots.label_values().collect();
+            let created = &self.family.created;
+            created.forget(py, label_values.iter().copied());
+            created.note(py, &label_values, created_seconds, slots.created_seconds());
+        } else if let Some(own) = &self.own {
+            own.reset(created_seconds);
+            drop(self.family.take_exemplars(py, own.id()));
         }
     }
 
     /// Returns when the series was made, or what somebody assigned.
-    pub(crate) fn created_seconds(&self) -> f64 {
-        self.own.created_seconds()
+    pub(crate) fn created_seconds(&self, py: Python<'_>) -> f64 {
+        match (self.stored.get(), &self.own) {
+            (Some(slots), _) => {
+                let given = self.family.created.get(py, slots.label_values());
+                given.unwrap_or_else(|| slots.created_seconds())
+            }
+            (None, own) => own.as_ref().map_or(0.0, SeriesHandle::created_seconds),
+        }
     }
 
-    /// Replaces when the series was made.
-    pub(crate) fn set_created_seconds(&self, seconds: f64) {
-        self.own.set_created_seconds(seconds);
+    /// Replaces when the series was made; other workers do not see that.
+    pub(crate) fn set_created_seconds(&self, py: Python<'_>, seconds: f64) {
+        if let Some(slots) = self.stored.get() {
+            self.family.created.set(py, slots.label_values(), seconds);
+        } else if let Some(own) = &self.own {
+            own.set_created_seconds(seconds);
+        }
     }
 
     /// Remembers the last exemplar of a slot, given as the package's `Exemplar` or `None`.
     pub(crate) fn set_exemplar(&self, index: usize, given: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = given.py();
         self.look(py);
-        if let Some(slots) = self.shared.get() {
+        if let Some(slots) = self.stored.get() {
             if let Some(core) = exemplar::from_python(given)? {
                 py.detach(|| slots.set_exemplar(index, core));
             }
-            return Ok(());
+        } else if let Some(own) = &self.own {
+            let kept = (!given.is_none()).then(|| given.clone().unbind());
+            self.family.set_exemplar(py, own.id(), index, kept);
         }
-        let kept = (!given.is_none()).then(|| given.clone().unbind());
-        self.family.set_exemplar(py, self.own.id(), index, kept);
         Ok(())
     }
 
     /// Returns the exemplar of a slot.
     pub(crate) fn exemplar(&self, py: Python<'_>, index: usize) -> PyResult<Option<Py<PyAny>>> {
         self.look(py);
-        if let Some(slots) = self.shared.get() {
+        if let Some(slots) = self.stored.get() {
             let found = py.detach(|| slots.exemplar(index));
             return found.map(|core| exemplar::to_python(py, &core)).transpose();
         }
-        Ok(self.family.exemplar(py, self.own.id(), index))
+        let own = self.own.as_ref();
+        Ok(own.and_then(|own| self.family.exemplar(py, own.id(), index)))
     }
 
     /// Tells whether the series was removed from its metric.
     pub(crate) fn is_removed(&self) -> bool {
-        self.own.is_removed()
+        match (self.stored.get(), &self.own) {
+            (Some(slots), _) => slots.is_removed(),
+            (None, own) => own.as_ref().is_some_and(SeriesHandle::is_removed),
+        }
     }
 }

@@ -38,6 +38,15 @@ impl Place<'_> {
         }
     }
 
+    /// Returns a slot's value.
+    pub(crate) fn get(&self, index: usize) -> f64 {
+        match self.shared {
+            Some(slots) => slots.get(index),
+            // ORDERING: a lone value.
+            None => f64::from_bits(self.own[index].load(Ordering::Relaxed)),
+        }
+    }
+
     /// Counts an observation of a summary.
     #[inline]
     pub(crate) fn observe_in_summary(&self, amount: f64) {

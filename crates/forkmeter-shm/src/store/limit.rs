@@ -121,7 +121,7 @@ impl State {
         max_series: usize,
     ) -> Option<bool> {
         self.follow(&shared.options);
-        if self.knows(descriptor, label_values)
+        if self.known(descriptor, label_values).is_some()
             || label_values.first() == Some(&OVERFLOW_LABEL_VALUE)
         {
             return Some(true);

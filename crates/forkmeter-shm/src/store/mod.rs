@@ -195,6 +195,34 @@ impl ShmStore {
         series.map(SharedSlots)
     }
 
+    /// Returns the series of these label values, if this process knows it; makes none.
+    pub fn find_shared(
+        &self,
+        descriptor: &Arc<Descriptor>,
+        label_values: &[&str],
+    ) -> Option<SharedSlots> {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        state.follow(&self.shared.options);
+        state.known(descriptor, label_values).map(SharedSlots)
+    }
+
+    /// Returns the series of a family that this process knows, in creation order.
+    pub fn all_shared(&self, descriptor: &Arc<Descriptor>) -> Vec<SharedSlots> {
+        let _section = fork::enter();
+        let mut state = self.shared.lock();
+        state.follow(&self.shared.options);
+        let all = state.all(descriptor).iter().cloned();
+        all.map(SharedSlots).collect()
+    }
+
+    /// Returns how many series of a family this process knows, as it last looked; nothing where another thread is at
+    /// work, which this does not wait for.
+    pub fn count_at_once(&self, descriptor: &Arc<Descriptor>) -> Option<usize> {
+        let _section = fork::enter();
+        self.shared.try_lock()?.count(descriptor)
+    }
+
     /// Returns the directory in which values are shared now, if any.
     pub fn directory(&self) -> Option<PathBuf> {
         let _section = fork::enter();

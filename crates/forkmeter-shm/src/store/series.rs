@@ -18,7 +18,6 @@ use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 use self::cells::{Cell, Cells};
 pub(super) use self::counting::InMemory;
 use self::expired::Presence;
-pub(super) use self::expired::forgotten_so_far;
 use self::marks::is_removed;
 pub(super) use self::marks::{is_alive, mark_removed, reset_place};
 pub(super) use self::values::Values;

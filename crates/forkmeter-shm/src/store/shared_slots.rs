@@ -13,10 +13,20 @@ use super::series::Series;
 pub struct SharedSlots(pub(super) Arc<Series>);
 
 impl SharedSlots {
-    /// Returns how many series the stores of this process have forgotten so far, because other workers removed them. Only after
-    /// it has changed is there another one of which [`Slots::is_forgotten`] says so.
-    pub fn forgotten_so_far() -> u64 {
-        super::series::forgotten_so_far()
+    /// Returns the label values, in the order of the label names.
+    pub fn label_values(&self) -> impl Iterator<Item = &str> {
+        self.0.label_values()
+    }
+
+    /// Tells whether the series was removed: by this process, so that what is counted here counts nowhere, or by another
+    /// worker, and the store has forgotten it.
+    pub fn is_removed(&self) -> bool {
+        self.0.is_removed() || self.is_forgotten()
+    }
+
+    /// Tells whether facts of an info series were set.
+    pub fn has_facts(&self) -> bool {
+        self.0.info().is_some()
     }
 }
 

@@ -243,16 +243,22 @@ impl State {
         self.open.as_mut()
     }
 
-    pub(super) fn series(&mut self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+    /// Returns the series of a family, in creation order.
+    pub(super) fn all(&mut self, descriptor: &Descriptor) -> &[Arc<Series>] {
         self.look_at_expired();
-        let family = self
-            .by_name
-            .get(&descriptor.name)
-            .map(|index| &self.families[*index]);
-        let order = family.map(Family::order).unwrap_or_default();
-        order
-            .iter()
-            .map(|series| series.label_values().map(Arc::from).collect())
+        self.known_family(descriptor)
+            .map(Family::order)
+            .unwrap_or_default()
+    }
+
+    /// Returns how many series of a family there were at the last look, if it is known.
+    pub(super) fn count(&self, descriptor: &Descriptor) -> Option<usize> {
+        Some(self.known_family(descriptor)?.order().len())
+    }
+
+    pub(super) fn series(&mut self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
+        let all = self.all(descriptor).iter();
+        all.map(|series| series.label_values().map(Arc::from).collect())
             .collect()
     }
 

@@ -1,6 +1,6 @@
 //! Whether a series is there, was removed for good, or expired until somebody counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{Cell, Kind, Series};
 use crate::map::timestamp_of;
@@ -20,15 +20,6 @@ pub(super) enum Presence {
 /// number of them, and so does who sets a gauge to zero.
 const NOT_COUNTED: u64 = 1 << 63;
 
-/// How many series the stores of this process have forgotten.
-static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
-
-/// Returns how many series the stores of this process have forgotten so far.
-pub(in crate::store) fn forgotten_so_far() -> u64 {
-    // ORDERING: pairs with the release in `forget`: who sees the number sees the marks.
-    FORGOTTEN.load(Ordering::Acquire)
-}
-
 impl Series {
     /// Tells whether the series was removed for good.
     pub(in crate::store) fn is_removed(&self) -> bool {
@@ -43,8 +34,6 @@ impl Series {
     /// Marks the series as one that the store does not know any more.
     pub(in crate::store) fn forget(&self) {
         self.set_presence(Presence::Forgotten);
-        // ORDERING: after the mark; see `forgotten_so_far`.
-        FORGOTTEN.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn is(&self, presence: Presence) -> bool {

@@ -150,13 +150,25 @@ impl Family {
 }
 
 impl State {
-    /// Tells whether this process knows a series.
-    pub(in crate::store) fn knows(&self, descriptor: &Descriptor, label_values: &[&str]) -> bool {
+    /// Returns a family, where it is known with this metadata.
+    pub(super) fn known_family(&self, descriptor: &Descriptor) -> Option<&Family> {
+        let index = self.by_name.get(&descriptor.name)?;
+        let family = &self.families[*index];
+        let is_it = std::ptr::eq(&raw const *family.descriptor, descriptor)
+            || *family.descriptor == *descriptor;
+        is_it.then_some(family)
+    }
+
+    /// Returns a series that this process knows.
+    pub(in crate::store) fn known(
+        &self,
+        descriptor: &Descriptor,
+        label_values: &[&str],
+    ) -> Option<Arc<Series>> {
         let values = Values::pack(label_values);
         let hash = self.hash(&values);
-        let family = self.by_name.get(&descriptor.name);
-        let known = family.and_then(|index| self.families[*index].get(&values, hash));
-        known.is_some_and(|series| !series.is_expired())
+        let known = self.known_family(descriptor)?.get(&values, hash);
+        known.filter(|series| !series.is_expired()).cloned()
     }
 
     /// Returns the half of a hash of label values that a series remembers.
