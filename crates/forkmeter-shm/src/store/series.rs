@@ -2,22 +2,22 @@
 
 mod cells;
 mod counting;
+mod epoch;
 mod expired;
 mod marks;
 mod moving;
 mod values;
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use forkmeter_core::model::MergeRule;
 use forkmeter_core::{Descriptor, Exemplar, LabelSet, MetricType};
 
-use self::cells::{Cell, Cells};
+use self::cells::{Cell, Cells, Mark};
 pub(super) use self::counting::InMemory;
-use self::expired::Presence;
 use self::marks::is_removed;
 pub(super) use self::marks::{is_alive, mark_removed, reset_place};
 pub(super) use self::values::Values;
@@ -37,17 +37,9 @@ use crate::side::exemplars::SlotId;
 pub(super) struct Series {
     home: Arc<Home>,
     pub(super) values: Values,
-    /// The epoch in which `cells` was looked up.
-    epoch: AtomicU64,
+    /// Beside what else is small.
     cells: Cells,
     kept_created_bits: AtomicU64,
-    /// Of `values`, for the table of the family.
-    pub(super) hash: u32,
-    kind: Kind,
-    presence: AtomicU8,
-    is_kept: AtomicBool,
-    /// Whether the segment of the cells was sealed, so that they are looked up anew before they are counted in.
-    is_left: AtomicBool,
     extra: Mutex<Extra>,
 }
 
@@ -129,12 +121,7 @@ impl Extra {
 }
 
 impl Series {
-    pub(super) fn new(
-        home: &Arc<Home>,
-        values: Values,
-        hash: u32,
-        created_seconds: f64,
-    ) -> Arc<Self> {
+    pub(super) fn new(home: &Arc<Home>, values: Values, created_seconds: f64) -> Arc<Self> {
         let descriptor = &home.descriptor;
         let kind = match descriptor.kind {
             _ if is_shared(descriptor) => Kind::Shared,
@@ -144,14 +131,8 @@ impl Series {
         };
         Arc::new(Self {
             values,
-            hash,
-            kind,
-            epoch: AtomicU64::new(process::epoch()),
-            cells: Cells::new(descriptor.slot_count()),
+            cells: Cells::new(descriptor.slot_count(), kind),
             kept_created_bits: AtomicU64::new(created_seconds.to_bits()),
-            presence: AtomicU8::new(Presence::There as u8),
-            is_kept: AtomicBool::new(false),
-            is_left: AtomicBool::new(false),
             extra: Mutex::default(),
             home: Arc::clone(home),
         })
@@ -185,6 +166,11 @@ impl Series {
         self.descriptor.label_names.is_empty()
     }
 
+    #[inline]
+    fn kind(&self) -> Kind {
+        self.cells.notes().kind
+    }
+
     /// Yields the cells in files.
     fn places(&self) -> impl Iterator<Item = &'static AtomicU64> {
         self.cells.iter().filter_map(|cell| cell.place.get())
@@ -197,8 +183,7 @@ impl Series {
 
     /// Remembers whether the store lists the series as kept in memory, and returns what it remembered.
     pub(super) fn list_as_kept(&self, is_kept: bool) -> bool {
-        // ORDERING: read and written under the store's lock only.
-        self.is_kept.swap(is_kept, Ordering::Relaxed)
+        self.cells.notes().mark(Mark::Kept, is_kept)
     }
 
     /// Takes the value that memory, or a file that was deleted, holds for a slot, leaving zero.
@@ -239,8 +224,7 @@ impl Series {
 
     /// Tells whether the series has to be looked up anew because its segment was sealed.
     pub(super) fn is_left(&self) -> bool {
-        // ORDERING: as in `publish`.
-        self.is_left.load(Ordering::Relaxed)
+        self.cells.notes().has(Mark::Left)
     }
 
     /// Returns the inode of the segment in which the series stands; 0 where there is none.
@@ -277,7 +261,7 @@ impl Series {
             // ORDERING: lone values.
             let bits = cell.load(Ordering::Relaxed);
             let timestamp = f64::from_bits(timestamp_of(cell).load(Ordering::Relaxed));
-            let is_gauge = matches!(self.kind, Kind::Gauge | Kind::MostRecentGauge);
+            let is_gauge = matches!(self.kind(), Kind::Gauge | Kind::MostRecentGauge);
             let removed = bits == layout::REMOVED_GAUGE_BITS;
             is_removed &= if is_gauge { removed } else { timestamp < 0.0 };
             has_value |= bits != 0 && !removed;
@@ -327,8 +311,7 @@ impl Series {
 
     /// Remembers that the cells are those of now.
     pub(super) fn set_epoch(&self, epoch: u64) {
-        // ORDERING: a stale value costs one more look.
-        self.epoch.store(epoch, Ordering::Relaxed);
+        self.cells.epoch().set(epoch);
     }
 
     fn extra(&self) -> std::sync::MutexGuard<'_, Extra> {
@@ -347,8 +330,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_series_of_one_slot_takes_a_hundred_and_twenty_bytes() {
+    fn a_series_of_one_slot_takes_a_hundred_and_four_bytes() {
         // With the two counts of its handles; an allocation of eight more takes sixteen.
-        assert_eq!(size_of::<Series>() + 16, 120);
+        assert_eq!(size_of::<Series>() + 16, 104);
     }
 }

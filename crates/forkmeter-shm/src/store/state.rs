@@ -16,7 +16,6 @@ use std::time::Instant;
 
 use forkmeter_core::store::{Clock, Slots};
 use forkmeter_core::{Descriptor, Exemplar, LabelSet};
-use hashbrown::DefaultHashBuilder;
 
 use self::family::Family;
 use super::hints::Looks;
@@ -34,7 +33,6 @@ pub(super) struct State {
     clock: Clock,
     has_late_counts: Arc<AtomicBool>,
     families: Vec<Family>,
-    hasher: DefaultHashBuilder,
     by_name: HashMap<Arc<str>, usize>,
     /// The family of the last new series.
     last_family: usize,
@@ -82,7 +80,6 @@ impl State {
             clock,
             has_late_counts,
             families: Vec::new(),
-            hasher: DefaultHashBuilder::default(),
             by_name: HashMap::new(),
             last_family: 0,
             followed_in: 0,
@@ -222,8 +219,8 @@ impl State {
             open.doubt();
         }
         let values = Values::pack(label_values);
-        let hash = self.hash(&values);
         let family = self.family(descriptor);
+        let hash = family.hash(&values);
         if let Some(series) = family.get(&values, hash).cloned() {
             if family.bring_back(&series) || !series.is_published() || series.is_left() {
                 self.publish_or_keep(&series);
@@ -231,8 +228,8 @@ impl State {
             return series;
         }
         let now = (shared.options.clock)();
-        let series = Series::new(family.home(shared), values, hash, now);
-        family.add(&series);
+        let series = Series::new(family.home(shared), values, now);
+        family.add(&series, hash);
         self.write_declarations();
         self.publish_or_keep(&series);
         series

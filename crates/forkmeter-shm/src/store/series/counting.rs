@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use forkmeter_core::store::{Slots, add_to_cell};
 use forkmeter_core::{Exemplar, Timestamp, fork};
 
+use super::epoch::has_moved_since;
 use super::expired::Presence;
 use super::marks::add_to_gauge;
 use super::{Kind, Series};
 use crate::layout;
 use crate::map::timestamp_of;
-use crate::process;
 
 /// How often to look where values were moved to: a handle that outlives its store finds out nothing.
 const MAX_LOOKS: u32 = 8;
@@ -19,9 +19,8 @@ impl Series {
     /// Returns the cell of a slot after a look whether anything changed.
     #[inline]
     fn cell(&self, index: usize) -> &AtomicU64 {
-        // ORDERING: a hint; see `process::epoch`.
-        let known = self.epoch.load(Ordering::Relaxed);
-        if known != process::epoch() && !self.look_again() {
+        let (known, is_now) = self.cells.epoch().look();
+        if !is_now && !self.look_again() {
             return self.cell_until_later(index, known);
         }
         let cell = &self.cells[index];
@@ -53,11 +52,11 @@ impl Series {
     /// Returns where a slot is counted until somebody may look again: where it is, if only forks came in between and
     /// the slot is everybody's, and otherwise in memory, from where it moves. Takes no lock and allocates nothing.
     #[cold]
-    fn cell_until_later(&self, index: usize, known: u64) -> &AtomicU64 {
-        let is_everybodys = matches!(self.kind, Kind::Shared | Kind::State);
+    fn cell_until_later(&self, index: usize, known: u32) -> &AtomicU64 {
+        let is_everybodys = matches!(self.kind(), Kind::Shared | Kind::State);
         if let Some(cell) = self.cells[index].place.get()
             && is_everybodys
-            && !process::has_moved_since(known)
+            && !has_moved_since(known)
         {
             return cell;
         }
@@ -121,12 +120,12 @@ impl Series {
     /// holds the store's lock until the handle is turned, or is another process.
     #[cold]
     fn look_for_move(&self) -> bool {
-        self.look(self.kind == Kind::State)
+        self.look(self.kind() == Kind::State)
     }
 
     /// Writes down when a `mostrecent` gauge changed; nothing where it was counted in memory.
     pub(super) fn stamp_gauge(&self, changed: &AtomicU64) {
-        if self.kind == Kind::MostRecentGauge
+        if self.kind() == Kind::MostRecentGauge
             && let Some(cell) = self.cells[0].place.get()
             && std::ptr::eq(cell, changed)
         {
@@ -166,7 +165,7 @@ impl Slots for Series {
 
     #[inline]
     fn add(&self, index: usize, delta: f64) {
-        if self.kind == Kind::Shared {
+        if self.kind() == Kind::Shared {
             add_to_cell(self.cell(index), delta);
         } else {
             self.add_to_gauge(index, delta);
@@ -180,7 +179,7 @@ impl Slots for Series {
             cell.store(value.to_bits(), Ordering::Relaxed);
             cell
         };
-        match self.kind {
+        match self.kind() {
             Kind::Shared | Kind::Gauge => {
                 store();
             }
@@ -203,7 +202,7 @@ impl Slots for Series {
             value = f64::from_bits(cell.load(Ordering::Relaxed));
         }
         let kept = &self.cells[index].kept;
-        if self.kind == Kind::Shared
+        if self.kind() == Kind::Shared
             && !self.is_removed()
             // A signal handler is told what the newest segment holds.
             && let Some(_section) = fork::enter_unless_handling()
@@ -213,7 +212,7 @@ impl Slots for Series {
             let here = if std::ptr::eq(cell, kept) { 0.0 } else { value };
             return total.unwrap_or(here) + self.kept(index);
         }
-        if self.kind == Kind::Shared && !std::ptr::eq(cell, kept) {
+        if self.kind() == Kind::Shared && !std::ptr::eq(cell, kept) {
             return value + f64::from_bits(kept.load(Ordering::Relaxed));
         }
         if layout::is_removed_gauge(value) || layout::is_moved_gauge(value) {
@@ -256,7 +255,7 @@ impl Slots for Series {
     fn created_seconds(&self) -> f64 {
         // ORDERING: lone values.
         let cell = self.cells.first().and_then(|cell| cell.place.get());
-        let bits = match cell.filter(|_| self.kind == Kind::Shared) {
+        let bits = match cell.filter(|_| self.kind() == Kind::Shared) {
             Some(cell) => timestamp_of(cell).load(Ordering::Relaxed),
             None => self.kept_created_bits.load(Ordering::Relaxed),
         };
@@ -273,7 +272,7 @@ impl Slots for Series {
             if let Some(cell) = self.cells[index]
                 .place
                 .get()
-                .filter(|_| self.kind == Kind::Shared)
+                .filter(|_| self.kind() == Kind::Shared)
             {
                 timestamp_of(cell).store(now, Ordering::Relaxed);
             }

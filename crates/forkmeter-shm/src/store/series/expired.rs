@@ -38,12 +38,15 @@ impl Series {
 
     pub(super) fn is(&self, presence: Presence) -> bool {
         // ORDERING: written under the store's lock; others take it for a hint.
-        self.presence.load(Ordering::Relaxed) == presence as u8
+        self.cells.notes().presence.load(Ordering::Relaxed) == presence as u8
     }
 
     pub(super) fn set_presence(&self, presence: Presence) {
         // ORDERING: as in `is`.
-        self.presence.store(presence as u8, Ordering::Relaxed);
+        self.cells
+            .notes()
+            .presence
+            .store(presence as u8, Ordering::Relaxed);
     }
 
     /// Returns the bits with which memory says that it holds nothing.
@@ -89,7 +92,7 @@ impl Series {
             let relaxed = Ordering::Relaxed;
             let _ = kept.compare_exchange(NOT_COUNTED, 0, relaxed, relaxed);
             if let Some(cell) = place.get()
-                && matches!(self.kind, Kind::Shared | Kind::State)
+                && matches!(self.kind(), Kind::Shared | Kind::State)
             {
                 let timestamp = timestamp_of(cell);
                 // ORDERING: as above.

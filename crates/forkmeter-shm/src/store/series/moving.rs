@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use forkmeter_core::store::{Slots as _, add_to_cell};
 
+use super::cells::Mark;
 use super::expired::Presence;
 use super::marks::{add_to_gauge, mark_slot_removed};
 use super::{Cell, Extra, Kind, Left, Rare, Series};
@@ -17,8 +18,7 @@ use crate::segment::Found;
 impl Series {
     /// Points the handle to where the series stands now, and moves there what memory holds.
     pub(in crate::store) fn publish(&self, place: &Place) {
-        // ORDERING: read and written under the store's lock only.
-        let is_asked_for = !self.is_left.swap(false, Ordering::Relaxed) && !self.is_expired();
+        let is_asked_for = !self.cells.notes().mark(Mark::Left, false) && !self.is_expired();
         self.turn(place);
         if place.slots.iter().all(|found| !found.is_new) {
             if is_asked_for {
@@ -52,7 +52,7 @@ impl Series {
                 // That an expired series has nothing in memory is nothing to count.
                 continue;
             }
-            match self.kind {
+            match self.kind() {
                 Kind::Shared => add_to_cell(cell, value),
                 Kind::Gauge | Kind::MostRecentGauge => {
                     // Moves are made under the store's lock, which the caller holds.
@@ -71,8 +71,7 @@ impl Series {
         // ORDERING: a lone value.
         self.kept_created_bits
             .store(created.to_bits(), Ordering::Relaxed);
-        // ORDERING: as in `publish`.
-        self.is_left.store(true, Ordering::Relaxed);
+        self.cells.notes().mark(Mark::Left, true);
     }
 
     /// Lets go of the cells in a sealed segment, where they are not looked up anew yet. What they hold stays.
@@ -97,8 +96,7 @@ impl Series {
     /// The value of a shared slot stays in the deleted file until there is another place: of all workers that take it out,
     /// the one that makes that place moves it, and no reader sees the series with less.
     pub(in crate::store) fn withdraw(&self, staying: &[u64]) {
-        // ORDERING: as in `publish`.
-        self.is_left.store(false, Ordering::Relaxed);
+        self.cells.notes().mark(Mark::Left, false);
         let (mapping, inode) = {
             let mut extra = self.extra();
             let inode = extra.segment_inode();
@@ -108,7 +106,7 @@ impl Series {
             let Some(before) = place.turn(None) else {
                 continue;
             };
-            match self.kind {
+            match self.kind() {
                 Kind::Shared => {
                     let created = timestamp_of(before);
                     // ORDERING: lone values.
@@ -162,8 +160,7 @@ impl Series {
         for cell in &*self.cells {
             cell.place.turn(None);
         }
-        // ORDERING: as in `publish`.
-        self.is_left.store(false, Ordering::Relaxed);
+        self.cells.notes().mark(Mark::Left, false);
         let mut extra = self.extra();
         let info = extra.rare.take().and_then(|rare| rare.info);
         *extra = Extra::default();
@@ -185,7 +182,7 @@ impl Series {
             let before = place.turn(None);
             // ORDERING: lone values.
             kept.store(0, Ordering::Relaxed);
-            if matches!(self.kind, Kind::Shared | Kind::State)
+            if matches!(self.kind(), Kind::Shared | Kind::State)
                 && let Some(before) = before
             {
                 mark_slot_removed(before, now);
@@ -204,7 +201,7 @@ impl Series {
             let timestamp = timestamp_of(cell);
             // ORDERING: lone values.
             let relaxed = Ordering::Relaxed;
-            if matches!(self.kind, Kind::Gauge | Kind::MostRecentGauge) {
+            if matches!(self.kind(), Kind::Gauge | Kind::MostRecentGauge) {
                 let removed = layout::REMOVED_GAUGE_BITS;
                 if cell.compare_exchange(removed, 0, relaxed, relaxed).is_ok() {
                     timestamp.store(0, relaxed);

@@ -40,8 +40,9 @@ impl State {
         }
         self.last_family = family;
         let values = Values::pack(label_values);
-        let hash = self.hash(&values);
-        if let Some(series) = self.families[family].get(&values, hash) {
+        let known = &self.families[family];
+        let hash = known.hash(&values);
+        if let Some(series) = known.get(&values, hash) {
             let is_there = series.is_published() && !series.is_left() && !series.is_expired();
             return is_there.then(|| Arc::clone(series));
         }
@@ -51,8 +52,8 @@ impl State {
             open.intern_at_once(descriptor, labels, now, &mut |_| 0.0)
         })??;
         let family = &mut self.families[family];
-        let series = Series::new(family.home(shared), values, hash, now);
-        family.add(&series);
+        let series = Series::new(family.home(shared), values, now);
+        family.add(&series, hash);
         series.publish(&place);
         Some(series)
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use forkmeter_core::Descriptor;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::State;
 use crate::store::Shared;
@@ -20,6 +20,7 @@ pub(super) struct Family {
     /// What its series have in common, once there are any.
     home: Option<Arc<Home>>,
     index: HashTable<Arc<Series>>,
+    hasher: DefaultHashBuilder,
     order: Vec<Arc<Series>>,
     /// Those of the index that expired, and are not in the order until somebody counts.
     expired: Vec<Arc<Series>>,
@@ -35,6 +36,7 @@ impl Family {
             is_declared_in: None,
             home: None,
             index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             order: Vec::new(),
             expired: Vec::new(),
         }
@@ -63,17 +65,23 @@ impl Family {
         &self.order
     }
 
-    /// Returns the series of these values, whose hash is `hash`.
-    pub(super) fn get(&self, values: &Values, hash: u32) -> Option<&Arc<Series>> {
-        self.index
-            .find(spread(hash), |series| is_of(series, values, hash))
+    /// Returns what the series of these values is found by in this family.
+    pub(super) fn hash(&self, values: &Values) -> u64 {
+        self.hasher.hash_one(values.bytes())
     }
 
-    /// Adds a series, of which there is none with its values.
-    pub(super) fn add(&mut self, series: &Arc<Series>) {
-        let rehash = |series: &Arc<Series>| spread(series.hash);
+    /// Returns the series of these values, whose hash is `hash`.
+    pub(super) fn get(&self, values: &Values, hash: u64) -> Option<&Arc<Series>> {
+        self.index.find(hash, |series| is_of(series, values))
+    }
+
+    /// Adds a series, of which there is none with its values, whose hash is `hash`.
+    pub(super) fn add(&mut self, series: &Arc<Series>, hash: u64) {
+        let hasher = &self.hasher;
+        // A series remembers no hash: so it takes less, and the growing of a table asks for each about once.
+        let rehash = |series: &Arc<Series>| hasher.hash_one(series.values.bytes());
         let new = Arc::clone(series);
-        self.index.insert_unique(spread(series.hash), new, rehash);
+        self.index.insert_unique(hash, new, rehash);
         self.order.push(Arc::clone(series));
     }
 
@@ -119,16 +127,18 @@ impl Family {
             self.expired.push(series);
         } else {
             let is_it = |other: &Arc<Series>| Arc::ptr_eq(other, &series);
-            if let Ok(known) = self.index.find_entry(spread(series.hash), is_it) {
+            let hash = self.hash(&series.values);
+            if let Ok(known) = self.index.find_entry(hash, is_it) {
                 known.remove();
             }
         }
     }
 
     /// Takes the series of these values out.
-    pub(super) fn remove(&mut self, values: &Values, hash: u32) -> Option<Arc<Series>> {
-        let known = |series: &Arc<Series>| is_of(series, values, hash);
-        let (series, _) = self.index.find_entry(spread(hash), known).ok()?.remove();
+    pub(super) fn remove(&mut self, values: &Values) -> Option<Arc<Series>> {
+        let hash = self.hash(values);
+        let known = |series: &Arc<Series>| is_of(series, values);
+        let (series, _) = self.index.find_entry(hash, known).ok()?.remove();
         let list = if series.is_expired() {
             &mut self.expired
         } else {
@@ -166,33 +176,23 @@ impl State {
         label_values: &[&str],
     ) -> Option<Arc<Series>> {
         let values = Values::pack(label_values);
-        let hash = self.hash(&values);
-        let known = self.known_family(descriptor)?.get(&values, hash);
+        let family = self.known_family(descriptor)?;
+        let known = family.get(&values, family.hash(&values));
         known.filter(|series| !series.is_expired()).cloned()
-    }
-
-    /// Returns the half of a hash of label values that a series remembers.
-    pub(super) fn hash(&self, values: &Values) -> u32 {
-        let half = self.hasher.hash_one(values.bytes()) >> 32;
-        u32::try_from(half).expect("invariant: 32 bits are left")
     }
 
     /// Returns the handle that everybody has of a series.
     pub(super) fn find(&self, series: &Series) -> Option<Arc<Series>> {
         let is_it = |other: &Arc<Series>| std::ptr::eq(&raw const **other, series);
         let index = self.by_name.get(&series.descriptor.name)?;
-        let known = self.families[*index].get(&series.values, series.hash);
+        let family = &self.families[*index];
+        let known = family.get(&series.values, family.hash(&series.values));
         let known = known.filter(|known| is_it(known)).cloned();
         let former = || self.former.iter().filter_map(Weak::upgrade).find(is_it);
         known.or_else(former)
     }
 }
 
-fn is_of(series: &Series, values: &Values, hash: u32) -> bool {
-    series.hash == hash && series.values.bytes() == values.bytes()
-}
-
-/// Returns the hash that the table works with for the half that a series remembers.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+fn is_of(series: &Series, values: &Values) -> bool {
+    series.values.bytes() == values.bytes()
 }

@@ -21,8 +21,7 @@ impl State {
         self.follow(options);
         self.shares.forget(&descriptor.name);
         let values = Values::pack(label_values);
-        let hash = self.hash(&values);
-        let known = self.family(descriptor).remove(&values, hash);
+        let known = self.family(descriptor).remove(&values);
         let mut was_there = false;
         if let Some(series) = &known {
             was_there = !series.is_expired() || series.is_counted();
@@ -44,8 +43,8 @@ impl State {
         self.follow(options);
         self.shares.forget(&descriptor.name);
         let values = Values::pack(label_values);
-        let hash = self.hash(&values);
-        let known = self.family(descriptor).get(&values, hash).cloned();
+        let family = self.family(descriptor);
+        let known = family.get(&values, family.hash(&values)).cloned();
         if let Some(series) = &known {
             if series.is_expired() {
                 return false;
