@@ -212,7 +212,7 @@ impl ShmStore {
         let _section = fork::enter();
         let mut state = self.shared.lock();
         state.follow(&self.shared.options);
-        let all = state.all(descriptor).iter().cloned();
+        let all = state.all(descriptor).cloned();
         all.map(SharedSlots).collect()
     }
 

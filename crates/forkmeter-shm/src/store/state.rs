@@ -240,21 +240,20 @@ impl State {
         self.open.as_mut()
     }
 
-    /// Returns the series of a family, in creation order.
-    pub(super) fn all(&mut self, descriptor: &Descriptor) -> &[Arc<Series>] {
+    /// Yields the series of a family, in creation order.
+    pub(super) fn all(&mut self, descriptor: &Descriptor) -> impl Iterator<Item = &Arc<Series>> {
         self.look_at_expired();
-        self.known_family(descriptor)
-            .map(Family::order)
-            .unwrap_or_default()
+        let family = self.known_family(descriptor);
+        family.into_iter().flat_map(Family::order)
     }
 
     /// Returns how many series of a family there were at the last look, if it is known.
     pub(super) fn count(&self, descriptor: &Descriptor) -> Option<usize> {
-        Some(self.known_family(descriptor)?.order().len())
+        Some(self.known_family(descriptor)?.len())
     }
 
     pub(super) fn series(&mut self, descriptor: &Arc<Descriptor>) -> Vec<Box<[Arc<str>]>> {
-        let all = self.all(descriptor).iter();
+        let all = self.all(descriptor);
         all.map(|series| series.label_values().map(Arc::from).collect())
             .collect()
     }
@@ -353,7 +352,7 @@ impl State {
         let former = self.former.iter().filter_map(Weak::upgrade);
         let former = former.filter(|series| !series.is_removed());
         let families = self.families.iter();
-        let known = families.flat_map(|family| family.order().iter().chain(family.expired()));
+        let known = families.flat_map(Family::with_expired);
         known.cloned().chain(former).collect()
     }
 
@@ -372,8 +371,8 @@ impl State {
             // Registered anew with other metadata: the old handles keep their own descriptor.
             let before = std::mem::replace(&mut self.families[index], Family::new(descriptor));
             self.former.retain(|series| series.strong_count() > 0);
-            let before = before.order().iter().chain(before.expired());
-            self.former.extend(before.map(Arc::downgrade));
+            let before = before.with_expired().map(Arc::downgrade);
+            self.former.extend(before);
             self.undeclared = true;
         }
         &mut self.families[index]

@@ -20,6 +20,7 @@ mod full_disk;
 mod fuzz_corpus;
 mod many_files;
 mod named;
+mod order;
 mod process;
 mod reader;
 mod reader_files;

@@ -1,13 +1,14 @@
 //! The series of one family that a store knows, by their label values and in the order in which they were made.
 
-use std::hash::BuildHasher;
+mod table;
+
 use std::path::PathBuf;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use forkmeter_core::Descriptor;
-use hashbrown::{DefaultHashBuilder, HashTable};
 
+use self::table::Table;
 use super::State;
 use crate::store::Shared;
 use crate::store::series::{Home, Series, Values};
@@ -19,15 +20,15 @@ pub(super) struct Family {
     pub(super) is_declared_in: Option<PathBuf>,
     /// What its series have in common, once there are any.
     home: Option<Arc<Home>>,
-    index: HashTable<Arc<Series>>,
-    hasher: DefaultHashBuilder,
-    order: Vec<Arc<Series>>,
-    /// Those of the index that expired, and are not in the order until somebody counts.
+    table: Table,
+    /// Those of the table that expired, and are not listed until somebody counts.
     expired: Vec<Arc<Series>>,
 }
 
-/// The index's and that of the list of expired series.
-const HANDLES_OF_AN_EXPIRED_SERIES: usize = 2;
+/// The table's.
+pub(super) const HANDLES_OF_A_FAMILY: usize = 1;
+/// The table's and that of the list of expired series.
+const HANDLES_OF_AN_EXPIRED_SERIES: usize = HANDLES_OF_A_FAMILY + 1;
 
 impl Family {
     pub(super) fn new(descriptor: &Arc<Descriptor>) -> Self {
@@ -35,9 +36,7 @@ impl Family {
             descriptor: Arc::clone(descriptor),
             is_declared_in: None,
             home: None,
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            order: Vec::new(),
+            table: Table::default(),
             expired: Vec::new(),
         }
     }
@@ -60,39 +59,48 @@ impl Family {
         home.is_some_and(|home| Arc::strong_count(home) > 1)
     }
 
-    /// Returns the series in the order in which they were made.
-    pub(super) fn order(&self) -> &[Arc<Series>] {
-        &self.order
+    /// Yields the series that did not expire, in the order in which they were made or came back.
+    pub(super) fn order(&self) -> impl Iterator<Item = &Arc<Series>> {
+        self.table.iter().filter(|series| !series.is_expired())
+    }
+
+    /// Returns how many series there are that did not expire.
+    pub(super) fn len(&self) -> usize {
+        self.table.len() - self.expired.len()
     }
 
     /// Returns what the series of these values is found by in this family.
     pub(super) fn hash(&self, values: &Values) -> u64 {
-        self.hasher.hash_one(values.bytes())
+        self.table.hash(values)
     }
 
     /// Returns the series of these values, whose hash is `hash`.
     pub(super) fn get(&self, values: &Values, hash: u64) -> Option<&Arc<Series>> {
-        self.index.find(hash, |series| is_of(series, values))
+        self.table.get(values, hash)
     }
 
     /// Adds a series, of which there is none with its values, whose hash is `hash`.
     pub(super) fn add(&mut self, series: &Arc<Series>, hash: u64) {
-        let hasher = &self.hasher;
-        // A series remembers no hash: so it takes less, and the growing of a table asks for each about once.
-        let rehash = |series: &Arc<Series>| hasher.hash_one(series.values.bytes());
-        let new = Arc::clone(series);
-        self.index.insert_unique(hash, new, rehash);
-        self.order.push(Arc::clone(series));
+        self.table.push(Arc::clone(series), hash);
     }
 
-    /// Returns the series that expired while somebody had a handle of them.
-    pub(super) fn expired(&self) -> &[Arc<Series>] {
-        &self.expired
+    /// Returns all series, also those that expired while somebody had a handle of them.
+    pub(super) fn with_expired(&self) -> impl Iterator<Item = &Arc<Series>> {
+        self.table.iter()
     }
 
-    /// Takes a series that was marked as expired out of the order; see [`Family::look_at_expired`].
+    /// Tells whether somebody other than the family has a handle of one of its series.
+    pub(super) fn is_held(series: &Arc<Series>) -> bool {
+        let own = if series.is_expired() {
+            HANDLES_OF_AN_EXPIRED_SERIES
+        } else {
+            HANDLES_OF_A_FAMILY
+        };
+        Arc::strong_count(series) > own
+    }
+
+    /// Takes in that a series was marked as expired; see [`Family::look_at_expired`].
     pub(super) fn expire(&mut self, series: Arc<Series>, counted: &mut Vec<Arc<Series>>) {
-        self.order.retain(|other| !Arc::ptr_eq(other, &series));
         self.keep_if_held(series, counted);
     }
 
@@ -103,7 +111,7 @@ impl Family {
         }
         series.bring_back();
         self.expired.retain(|other| !Arc::ptr_eq(other, series));
-        self.order.push(Arc::clone(series));
+        self.table.renew(&series.values);
         true
     }
 
@@ -116,45 +124,38 @@ impl Family {
 
     fn keep_if_held(&mut self, series: Arc<Series>, counted: &mut Vec<Arc<Series>>) {
         // Looked at first: who counts and then lets go is heard.
-        let is_held = Arc::strong_count(&series) > HANDLES_OF_AN_EXPIRED_SERIES;
+        let is_held = Self::is_held(&series);
         // ORDERING: with the release of whoever let go of it.
         fence(Ordering::Acquire);
         if series.is_counted() {
             series.bring_back();
-            self.order.push(Arc::clone(&series));
+            self.table.renew(&series.values);
             counted.push(series);
         } else if is_held {
             self.expired.push(series);
         } else {
-            let is_it = |other: &Arc<Series>| Arc::ptr_eq(other, &series);
-            let hash = self.hash(&series.values);
-            if let Ok(known) = self.index.find_entry(hash, is_it) {
-                known.remove();
-            }
+            self.table.remove(&series.values);
         }
     }
 
     /// Takes the series of these values out.
     pub(super) fn remove(&mut self, values: &Values) -> Option<Arc<Series>> {
-        let hash = self.hash(values);
-        let known = |series: &Arc<Series>| is_of(series, values);
-        let (series, _) = self.index.find_entry(hash, known).ok()?.remove();
-        let list = if series.is_expired() {
-            &mut self.expired
-        } else {
-            &mut self.order
-        };
-        list.retain(|other| !Arc::ptr_eq(other, &series));
+        let series = self.table.remove(values)?;
+        if series.is_expired() {
+            self.expired.retain(|other| !Arc::ptr_eq(other, &series));
+        }
         Some(series)
     }
 
-    /// Keeps the series that are wanted and returns the others. `is_wanted` is asked first while the family has
-    /// two handles of a series, and then while it has one.
+    /// Keeps the series that are wanted and returns the others. `is_wanted` is asked while the family has its handles
+    /// of a series; see [`Family::is_held`].
     pub(super) fn retain(&mut self, is_wanted: impl Fn(&Arc<Series>) -> bool) -> Vec<Arc<Series>> {
-        self.index.retain(|series| is_wanted(series));
-        let unwanted = |series: &mut Arc<Series>| !is_wanted(series);
-        let mut gone: Vec<_> = self.order.extract_if(.., unwanted).collect();
-        gone.extend(self.expired.extract_if(.., unwanted));
+        let gone = self.table.extract(is_wanted);
+        let table = &self.table;
+        self.expired.retain(|series| {
+            let hash = table.hash(&series.values);
+            table.get(&series.values, hash).is_some()
+        });
         gone
     }
 }
@@ -191,8 +192,4 @@ impl State {
         let former = || self.former.iter().filter_map(Weak::upgrade).find(is_it);
         known.or_else(former)
     }
-}
-
-fn is_of(series: &Series, values: &Values) -> bool {
-    series.values.bytes() == values.bytes()
 }

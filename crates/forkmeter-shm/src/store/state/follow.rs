@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use forkmeter_core::MetricType;
 
-use super::family::Family;
+use super::family::{Family, HANDLES_OF_A_FAMILY};
 use super::{State, is_later};
 use crate::directory::{OpenDirectory, is_shared};
 use crate::process;
@@ -19,8 +19,6 @@ use crate::store::{Directory, Options, trouble};
 const RETRY: Duration = Duration::from_secs(1);
 /// Its family's, and the caller's.
 const HANDLES_OF_A_NEW_SERIES: usize = HANDLES_OF_A_FAMILY + 1;
-/// The family's index and order.
-const HANDLES_OF_A_FAMILY: usize = 2;
 
 impl State {
     /// Notices that this is a forked child, and that another directory is wanted.
@@ -125,11 +123,7 @@ impl State {
         for family in &mut self.families {
             // Facts are set without a handle: they live as long as their metric, which holds the descriptor.
             let has_metric = family.descriptor.kind == MetricType::Info && family.is_declared();
-            let is_used = |series: &Arc<Series>| {
-                has_metric || Arc::strong_count(series) > HANDLES_OF_A_FAMILY
-            };
-            // What left the index has one handle.
-            family.retain(is_used);
+            family.retain(|series| has_metric || Family::is_held(series));
         }
         let is_used = |family: &Family| family.has_series() || family.is_declared();
         self.families.retain(is_used);
