@@ -1,6 +1,6 @@
 //! Reads many new files at once, in as many threads as there are processors, once a few of them were read.
 //!
-//! Thousands of left-over files mostly hold the same series. So their keys are looked up only, which several threads can
+//! The files of many workers mostly hold the same series. So their keys are looked up only, which several threads can
 //! do, and where their entries stand is kept once. What brings a new key is left to the caller.
 
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ use super::source::open;
 use crate::layout::Mark;
 
 /// From how many files on a crew is worth its keep.
-pub(super) const MIN_FILES: usize = 256;
+pub(super) const MIN_FILES: usize = 16;
 /// How many threads there are at most, the caller's included: beyond it the kernel's own locks decide.
 pub(super) const MAX_THREADS: usize = 8;
 

@@ -17,7 +17,7 @@ use crate::workers::Observed;
 /// From how many files on none is mapped, as a process may have some 65,000 maps.
 const MAX_MAPS: usize = 16_384;
 /// After how many files of a role, whose keys are mostly those of all, others may be read by a crew.
-const FILES_BEFORE_CREW: usize = 16;
+const FILES_BEFORE_CREW: usize = 4;
 
 impl DirectoryReader {
     pub(super) fn read_files(&mut self, listed: &Listed, files: &mut Files) {

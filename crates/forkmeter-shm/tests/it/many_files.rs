@@ -10,7 +10,7 @@ use crate::support::{SegmentBytes, samples};
 
 const FILES: u32 = 2700;
 /// Fewer than are read together.
-const AT_ONCE: u32 = 200;
+const AT_ONCE: u32 = 15;
 
 fn usual(number: u32) -> SegmentBytes {
     let names = ["a", "b", "c", "d"];
