@@ -74,8 +74,7 @@ def test_what_a_foreign_value_class_keeps_is_all_that_its_collector_shows(
     assert forkmeter.generate_latest(registry).decode().splitlines()[2:] == ["foreign_total 2.0"]
     monkeypatch.setattr(values, "ValueClass", values.NativeValueClass)
     native.inc(3)
-    # Metrics of other tests that are still there count in this directory as well.
-    assert {family.name for family in registry.collect()} >= {"foreign", "native"}
+    assert {family.name for family in registry.collect()} == {"foreign", "native"}
 
 
 def test_files_that_are_deleted_come_back_with_what_was_counted(shared: Path) -> None:
